@@ -1,0 +1,1 @@
+"""Train one configuration of a convolutional image classifier."""
