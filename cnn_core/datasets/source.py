@@ -1,0 +1,69 @@
+"""What every dataset offers: the files in use, their size by the headers, and a way to read them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_core.config import ConfigError
+
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one dataset, found and measured but not yet read.
+
+    Shapes: `read()` returns pixels (N, C, H, W), 0 to 255, and labels (N,), 0 to classes - 1.
+    Raises: `read()` raises ConfigError if a file does not hold what its header promised.
+    """
+
+    files: tuple[Path, ...]
+    """Every file that `read` reads, in the order in which their images are joined."""
+    shape: tuple[int, int, int, int]
+    """N, C, H, W."""
+    classes: int
+    read: Callable[[], tuple[Pixels, Labels]]
+
+
+def as_bytes(values: AnyArray, path: Path, what: str) -> Pixels:
+    """Return `values` as bytes, which some writers store as floats.
+
+    Raises: ConfigError if a value is not an integer from 0 to 255, since a cast would change it unseen.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "iuf":
+        raise ConfigError(f"{path}: {what} has type {values.dtype}; expected whole numbers from 0 to 255")
+    # Two passes instead of one comparison after the cast: a cast of NaN or 300 is undefined, and warns.
+    if values.size and not (values.min() >= 0 and values.max() <= 255):
+        raise ConfigError(
+            f"{path}: {what} goes from {values.min()} to {values.max()}; expected whole numbers from 0 to 255"
+        )
+    cast = values.astype(np.uint8)
+    if not np.array_equal(cast, values):
+        raise ConfigError(f"{path}: {what} has fractions; expected whole numbers from 0 to 255")
+    return cast
+
+
+def as_labels(values: AnyArray, path: Path, classes: int) -> Labels:
+    """Return `values` as flat class numbers.
+
+    Raises: ConfigError if one is not a class number below `classes`.
+    """
+    labels = as_bytes(values, path, "a label").reshape(-1).astype(np.int32)
+    if labels.size and labels.max() >= classes:
+        raise ConfigError(
+            f"{path}: found label {labels.max()}; expected class numbers from 0 to {classes - 1}"
+        )
+    return labels
+
+
+def unreadable(path: Path, error: OSError) -> ConfigError:
+    """Return the one line for a file that the system does not let us read."""
+    return ConfigError(f"{path}: cannot be read ({error.strerror or error}); make it readable or remove it")
