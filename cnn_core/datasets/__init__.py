@@ -6,7 +6,8 @@ format is read is a file here; docs/data.md tells a user where to put which file
 Axes: N images, C channels, H rows, W columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import file_digest, sha256
@@ -16,17 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.config import ConfigError
+from cnn_core.datasets import mnist
+from cnn_core.datasets.cifar10 import find_cifar10
 from cnn_core.datasets.digits import find_digits
 from cnn_core.datasets.folders import find_folder
+from cnn_core.datasets.mnist import find_mnist
 from cnn_core.datasets.source import Labels, Pixels, Source
 
 __all__ = ["DATASETS", "SPLITS", "Images", "check", "fingerprint", "load"]
 
-DATASETS = ("digits",)
+DATASETS = ("digits", "mnist", "cifar10")
 SPLITS = ("test", "validation")
 
 _DRAW = 0x64726177
 """The purpose of this random stream ("draw"): a `seed` equal to `data_seed` shares nothing with it."""
+
+_NO_FOLDER = Path()
+"""Stands for the folder of a dataset that needs none."""
 
 _KEPT = 4
 """Drawn sets kept a process: a sweep over `data_seed` or `train_size` must not fill a worker's memory.
@@ -110,13 +117,15 @@ def check(
     _require_int("train_size", train_size, least=1)
     _require_int("test_size", test_size, least=1)
     _held_size(train_size, split, validation_size)
-    (count, channels, rows, columns), classes = _measure(name, folder)
+    source = _find(name, folder)
+    count, channels, rows, columns = source.shape if source else mnist.SHAPE
     if train_size + test_size > count:
+        where = f" in {folder}" if source and folder != _NO_FOLDER else ""
         raise ConfigError(
             f"train_size {train_size} + test_size {test_size} = {train_size + test_size} images, "
-            f"but {name} has {count}; write sizes whose sum is at most {count}"
+            f"but {name} has {count}{where}; write sizes whose sum is at most {count}"
         )
-    return channels, rows, columns, classes
+    return channels, rows, columns, source.classes if source else mnist.CLASSES
 
 
 def fingerprint(name: str, *, data_dir: str | None) -> str:
@@ -132,10 +141,10 @@ def fingerprint(name: str, *, data_dir: str | None) -> str:
 def _folder(name: str, data_dir: str | None) -> Path:
     if name not in DATASETS:
         raise ConfigError(f"dataset must be {_either(DATASETS)}, found {name!r}")
-    return _NO_FOLDER if name == "digits" else find_folder(name, data_dir)
-
-
-_NO_FOLDER = Path()
+    if name == "digits":
+        return _NO_FOLDER
+    with _told_as_config_error(Path(data_dir or "")):
+        return find_folder(name, data_dir)
 
 
 def _held_size(train_size: int, split: str, validation_size: int | None) -> int:
@@ -171,32 +180,54 @@ def _either(names: tuple[str, ...]) -> str:
     return " or ".join(f'"{name}"' for name in names)
 
 
-_FIND: dict[str, Callable[[Path], Source]] = {"digits": lambda _: find_digits()}
+_found: dict[tuple[str, Path], Source] = {}
 
 
-@cache
+def _find(name: str, folder: Path) -> Source | None:
+    """Return the files of a dataset, measured once a process; None if MNIST has yet to be downloaded."""
+    source = _found.get((name, folder))
+    if source is None:
+        with _told_as_config_error(folder):
+            match name:
+                case "digits":
+                    source = find_digits()
+                case "cifar10":
+                    source = find_cifar10(folder)
+                case _:
+                    source = find_mnist(folder)
+        if source is not None:
+            _found[name, folder] = source
+    return source
+
+
 def _source(name: str, folder: Path) -> Source:
-    return _FIND[name](folder)
+    source = _find(name, folder)
+    if source is None:
+        # Imported here, and rarely: it brings scikit-learn.
+        from cnn_core.datasets.openml import download_mnist
 
-
-@cache
-def _measure(name: str, folder: Path) -> tuple[tuple[int, int, int, int], int]:
-    source = _source(name, folder)
-    return source.shape, source.classes
+        download_mnist(folder)
+        source = _find(name, folder)
+        assert source is not None, "the download has just been kept there"
+    return source
 
 
 @cache
 def _hash(name: str, folder: Path) -> str:
+    source = _source(name, folder)
     digest = sha256()
-    for path in _source(name, folder).files:
-        with path.open("rb") as file:
-            digest.update(file_digest(file, "sha256").digest())
+    with _told_as_config_error(folder):
+        for path in source.files:
+            with path.open("rb") as file:
+                digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
 @cache
 def _read(name: str, folder: Path) -> tuple[Pixels, Labels]:
-    return _source(name, folder).read()
+    source = _source(name, folder)
+    with _told_as_config_error(folder):
+        return source.read()
 
 
 @lru_cache(maxsize=_KEPT)
@@ -209,3 +240,13 @@ def _draw(name: str, folder: Path, train_size: int, test_size: int, data_seed: i
     train, test = slice(train_size - held_size), slice(train_size, None)
     held = slice(train_size - held_size, train_size) if held_size else test
     return Images(x[train], y[train], x[held], y[held], x[test], y[test], _source(name, folder).classes)
+
+
+@contextmanager
+def _told_as_config_error(folder: Path) -> Iterator[None]:
+    """Turn a file that the system does not let us read into the one line that says so."""
+    try:
+        yield
+    except OSError as error:
+        path, reason = error.filename or folder, error.strerror or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); make it readable or remove it") from error

@@ -17,7 +17,10 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
     """
     for origin, named in (("data_dir", data_dir), (VARIABLE, os.environ.get(VARIABLE))):
         if named:
-            root = Path(named).expanduser()
+            try:
+                root = Path(named).expanduser().absolute()
+            except RuntimeError as error:
+                raise ConfigError(f"{origin}: {named} names the home of an unknown user; mend it") from error
             if not root.is_dir():
                 found = "a file" if root.exists() else "nothing"
                 raise ConfigError(

@@ -64,6 +64,23 @@ def as_labels(values: AnyArray, path: Path, classes: int) -> Labels:
     return labels
 
 
-def unreadable(path: Path, error: OSError) -> ConfigError:
-    """Return the one line for a file that the system does not let us read."""
-    return ConfigError(f"{path}: cannot be read ({error.strerror or error}); make it readable or remove it")
+def join(parts: list[Source]) -> Source:
+    """Return the images of all `parts`, one after the other.
+
+    Raises: ConfigError if their images differ in channels, rows or columns.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if part.shape[1:] != first.shape[1:]:
+            raise ConfigError(
+                f"{part.files[0]}: found images {part.shape[1:]}; "
+                f"expected {first.shape[1:]} as in {first.files[0]}"
+            )
+    files = tuple(path for part in parts for path in part.files)
+    shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
+    return Source(files, shape, first.classes, lambda: _read_all(parts))
+
+
+def _read_all(parts: list[Source]) -> tuple[Pixels, Labels]:
+    pixels, labels = zip(*(part.read() for part in parts), strict=True)
+    return np.concatenate(pixels), np.concatenate(labels)

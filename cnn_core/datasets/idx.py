@@ -1,0 +1,112 @@
+"""IDX files, plain or gzipped: the format that MNIST was published in."""
+
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from cnn_core.config import ConfigError
+from cnn_core.datasets.source import Pixels, Source, as_labels
+
+IMAGE_AXES, LABEL_AXES = 3, 1
+_UNSIGNED_BYTE = 0x08
+
+
+def find_idx(images: Path, labels: Path, classes: int) -> Source:
+    """Return the images of one file with the labels of another.
+
+    Format, all numbers big-endian: 2 zero bytes, a type (0x08: unsigned byte), the number of axes, one
+    uint32 for the length of each axis, then the values, the last axis fastest.
+
+    Raises: ConfigError if a file is not such a file, or is truncated, or the two differ in length.
+    Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", file formats.
+    """
+    count, rows, columns = _measure(images, IMAGE_AXES)
+    (label_count,) = _measure(labels, LABEL_AXES)
+    if label_count != count:
+        raise ConfigError(
+            f"{labels}: found {label_count} labels; expected {count}, one for each of {images.name}"
+        )
+    shape = (count, 1, rows, columns)
+    return Source(
+        (images, labels),
+        shape,
+        classes,
+        lambda: (
+            _read(images, IMAGE_AXES).reshape(shape),
+            as_labels(_read(labels, LABEL_AXES), labels, classes),
+        ),
+    )
+
+
+def _measure(path: Path, axes: int) -> tuple[int, ...]:
+    """Return the lengths of the axes, having seen that the file is as long as they make it."""
+    with _open(path) as file:
+        shape = _read_header(file, path, axes)
+        expected = 4 + 4 * axes + math.prod(shape)
+        found = path.stat().st_size
+        if path.suffix == ".gz":
+            if _size_by_trailer(path) == expected % 2**32:
+                return shape
+            # Truncated; or written in several parts, which is rare and legal, and the trailer is the last's.
+            found = file.seek(0, os.SEEK_END)
+        if found != expected:
+            raise _wrong_size(path, shape, found, expected)
+    return shape
+
+
+def _read(path: Path, axes: int) -> Pixels:
+    with _open(path) as file:
+        shape = _read_header(file, path, axes)
+        values = file.read()
+    if len(values) != math.prod(shape):
+        header = 4 + 4 * axes
+        raise _wrong_size(path, shape, header + len(values), header + math.prod(shape))
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _read_header(file: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:
+    header = file.read(4 + 4 * axes)
+    magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
+    if header[:4] != magic:
+        what = "images" if axes == IMAGE_AXES else "labels"
+        raise ConfigError(
+            f"{path}: starts with {header[:4].hex() or 'nothing'}; IDX {what} start with {magic.hex()}, "
+            f"so this is another kind of file"
+        )
+    if len(header) < 4 + 4 * axes:
+        raise ConfigError(f"{path}: truncated in its header, {len(header)} bytes; copy or download it again")
+    return tuple(int(length) for length in np.frombuffer(header, ">u4", offset=4))
+
+
+def _size_by_trailer(path: Path) -> int:
+    """Return the unpacked size modulo 2^32 that ends a gzip file (RFC 1952): nothing need be unpacked.
+
+    What ends a truncated one is four bytes of something else: 1 in 2^32 passes here, to fail when read.
+    """
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
+
+
+def _wrong_size(path: Path, shape: tuple[int, ...], found: int, expected: int) -> ConfigError:
+    return ConfigError(
+        f"{path}: found {found} bytes unpacked; its header says {shape}, which takes {expected}: "
+        f"truncated or damaged, copy or download it again"
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, unpacking `.gz`; what damage does to unpacking becomes one ConfigError."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield cast(IO[bytes], file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ConfigError(f"{path}: damaged gzip file ({error}); copy or download it again") from error
