@@ -1,17 +1,15 @@
 """`mnist-original.mat`: MNIST as a MATLAB file, the form in which mldata.org once served it."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
 from cnn_core.config import ConfigError
-from cnn_core.datasets.source import Labels, Pixels, Source, as_bytes, as_labels
+from cnn_core.datasets.source import Labels, Pixels, Source, as_bytes, as_labels, parsing
 
 SIDE = 28
 
-T = TypeVar("T")
+_KIND = "a MATLAB file up to version 7"
 
 
 def find_mat(path: Path, classes: int) -> Source:
@@ -22,7 +20,8 @@ def find_mat(path: Path, classes: int) -> Source:
     # Imported here: it takes 0.2 s, and only this format needs it.
     from scipy.io import whosmat
 
-    shapes = {name: shape for name, shape, _ in _guarded(path, lambda: whosmat(path))}
+    with parsing(path, _KIND):
+        shapes = {name: shape for name, shape, _ in whosmat(path)}
     data, label = shapes.get("data"), shapes.get("label")
     if data is None or label is None or len(data) != 2 or data[0] != SIDE**2 or max(label) != data[1]:
         found = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
@@ -34,22 +33,8 @@ def find_mat(path: Path, classes: int) -> Source:
 def _read(path: Path, shape: tuple[int, int, int, int], classes: int) -> tuple[Pixels, Labels]:
     from scipy.io import loadmat
 
-    content: dict[str, Any] = _guarded(path, lambda: loadmat(path, variable_names=["data", "label"]))
+    with parsing(path, _KIND):
+        content = loadmat(path, variable_names=["data", "label"])
     data = as_bytes(np.asarray(content["data"]), path, "data")
     labels = as_labels(np.asarray(content["label"]), path, classes)
     return np.ascontiguousarray(data.T).reshape(shape), labels
-
-
-def _guarded(path: Path, read: Callable[[], T]) -> T:
-    """Return `read()`, any exception of it turned into one ConfigError.
-
-    SciPy answers a damaged file with whatever its parser stumbles on: ValueError, TypeError, KeyError,
-    zlib.error, OSError, MatReadError (an Exception), NotImplementedError for version 7.3. None is ours.
-    """
-    try:
-        return read()
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"{path}: not a whole MATLAB file up to version 7 ({reason}); download it again"
-        ) from error

@@ -2,16 +2,13 @@
 
 import math
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
 from cnn_core.config import ConfigError
-from cnn_core.datasets.source import Labels, Pixels, Source, as_bytes, as_labels
+from cnn_core.datasets.source import Labels, Pixels, Source, as_bytes, as_labels, parsing
 
 PARTS = ("train", "test")
 
@@ -21,7 +18,7 @@ def find_npz(path: Path, classes: int) -> Source:
 
     Raises: ConfigError if the file is damaged or holds something else.
     """
-    with _guarded(path), zipfile.ZipFile(path) as archive:
+    with parsing(path, "an .npz file"), zipfile.ZipFile(path) as archive:
         shapes = {
             name.removesuffix(".npy"): _measure(archive, name)
             for name in archive.namelist()
@@ -42,7 +39,7 @@ def find_npz(path: Path, classes: int) -> Source:
 
 
 def _read(path: Path, shape: tuple[int, int, int, int], classes: int) -> tuple[Pixels, Labels]:
-    with _guarded(path), np.load(path, allow_pickle=False) as arrays:
+    with parsing(path, "an .npz file"), np.load(path, allow_pickle=False) as arrays:
         x = np.concatenate([as_bytes(arrays[f"x_{part}"], path, f"x_{part}") for part in PARTS])
         y = np.concatenate([as_labels(arrays[f"y_{part}"], path, classes) for part in PARTS])
     return x.reshape(shape), y
@@ -63,18 +60,3 @@ def _measure(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
 
 def _list(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    """Turn what zipfile and NumPy raise on a damaged archive into one ConfigError.
-
-    NotImplementedError and RuntimeError are zipfile's for an unknown compression and an encrypted member.
-    """
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{path}: not a whole .npz file ({reason}); copy or download it again") from error

@@ -1,6 +1,7 @@
 """What every dataset offers: the files in use, their size by the headers, and a way to read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,21 @@ def join(parts: list[Source]) -> Source:
 def _read_all(parts: list[Source]) -> tuple[Pixels, Labels]:
     pixels, labels = zip(*(part.read() for part in parts), strict=True)
     return np.concatenate(pixels), np.concatenate(labels)
+
+
+@contextmanager
+def parsing(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a library's parser stumbles over in a damaged file into one ConfigError.
+
+    Every Exception is caught, because none of these parsers says what it raises. Seen with flipped and
+    missing bytes: ValueError, TypeError, KeyError, EOFError, MemoryError, NotImplementedError, zlib.error,
+    zipfile.BadZipFile, tokenize.TokenError (NumPy), MatReadError (SciPy), and OSError without an error
+    number. One with a number comes from the system, and is not damage.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ConfigError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{path}: not {kind}, or damaged ({reason}); copy or download it again") from error
