@@ -1,0 +1,80 @@
+"""A cell: one point of the grid, named by its content."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby, repeat
+
+Scalar = str | int | float | bool
+Value = Scalar | tuple[Scalar, ...]
+Params = Mapping[str, Value]
+
+
+def encode_value(value: Value) -> str:
+    """Write a value as the one JSON text that stands for its content.
+
+    1e-2 and 0.01 are the same float already; 1 and 1.0 are made the same here, and -0.0 is 0.
+    True stays apart from 1, as a train function can tell them apart at a glance.
+    """
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(encode_value, value)) + "]"
+    # Above 2^53 a float no longer names one whole number.
+    if isinstance(value, float) and value.is_integer() and math.fabs(value) <= 2**53:
+        value = int(value)
+    return json.dumps(value)
+
+
+def encode_params(params: Params) -> str:
+    """Write parameters as one JSON object, sorted by name: equal content, equal text."""
+    return "{" + ",".join(f"{json.dumps(k)}:{encode_value(params[k])}" for k in sorted(params)) + "}"
+
+
+def freeze(value: object) -> Value:
+    """Turn a list into a tuple, so that cells can be compared and hashed; leave scalars alone."""
+    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+
+
+def hash_content(text: str) -> str:
+    """Name a text: 16 hexadecimal digits."""
+    # 64 bits of the digest: 3e-8 chance of any collision among a million cells (n^2 / 2^65).
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What names a cell besides its parameters: the train function, its version, its inputs.
+
+    `fingerprints` holds one entry a trajectory, in grid order, run-length encoded: nearly always
+    a single pair, and still exact when a dataset is an axis.
+    """
+
+    train: str
+    version: str | None
+    fingerprints: tuple[tuple[str | None, int], ...]
+
+    def heads(self) -> Iterator[str]:
+        """Yield, for each trajectory in grid order, what is hashed before its parameters."""
+        for fingerprint, count in self.fingerprints:
+            yield from repeat(json.dumps([self.train, self.version, fingerprint]), count)
+
+
+def encode_runs(fingerprints: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
+    """Run-length encode one fingerprint a trajectory, as `Identity` keeps them."""
+    return tuple((fingerprint, sum(1 for _ in run)) for fingerprint, run in groupby(fingerprints))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid.
+
+    `params` holds every parameter the train function is called with. `budget` is the cell's value
+    on the budget axis, None where there is none. `trajectory` names the run that serves this cell;
+    without a budget axis it equals `id`.
+    """
+
+    id: str
+    trajectory: str
+    params: Params
+    budget: int | None = None
