@@ -22,7 +22,7 @@ def find_npz(path: Path, classes: int) -> Source:
         shapes = {
             name.removesuffix(".npy"): _measure(archive, name)
             for name in archive.namelist()
-            if name.endswith(".npy")
+            if name.endswith(".npy") and name.removesuffix(".npy").isidentifier()
         }
     count, sides = 0, set()
     for part in PARTS:

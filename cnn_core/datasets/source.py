@@ -91,10 +91,10 @@ def _read_all(parts: list[Source]) -> tuple[Pixels, Labels]:
 def parsing(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a library's parser stumbles over in a damaged file into one ConfigError.
 
-    Every Exception is caught, because none of these parsers says what it raises. Seen with flipped and
-    missing bytes: ValueError, TypeError, KeyError, EOFError, MemoryError, NotImplementedError, zlib.error,
-    zipfile.BadZipFile, tokenize.TokenError (NumPy), MatReadError (SciPy), and OSError without an error
-    number. One with a number comes from the system, and is not damage.
+    Every Exception is caught, because zipfile and NumPy do not say all that they raise. Seen with flipped
+    and missing bytes: ValueError, UnicodeDecodeError, EOFError, struct.error, zlib.error,
+    zipfile.BadZipFile, tokenize.TokenError (NumPy's header). An OSError with a number comes from the
+    system, and is not damage.
     """
     try:
         yield
