@@ -20,20 +20,6 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """One call of the training function: every cell that differs only in the budget axis.
-
-    `params` is complete but for the budget axis; `budgets` are that axis's values as written
-    (empty without one). `index` counts trajectories in grid order.
-    """
-
-    index: int
-    id: str
-    params: Params
-    budgets: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class Grid:
     """Axes, replicate axes and fixed parameters.
 
@@ -81,21 +67,18 @@ class Grid:
             picked.append((axis.name, axis.values[position]))
         return {**self.fixed, **dict(reversed(picked))}
 
-    def trajectories(self, identity: Identity) -> Iterator[Trajectory]:
-        """Yield every trajectory in grid order."""
-        for index, name in enumerate(self.trajectory_ids(identity)):
-            yield Trajectory(index, name, self.trajectory_params(index), self.budgets)
-
     def cells(self, identity: Identity) -> Iterator[Cell]:
         """Yield every cell in grid order."""
         ids = list(self.trajectory_ids(identity))
         for index, budget in self.cell_positions():
-            params = self.trajectory_params(index)
-            if budget is None:
-                yield Cell(ids[index], ids[index], params)
-            else:
-                params[str(self.budget)] = budget
-                yield Cell(cell_id(ids[index], budget), ids[index], params, budget)
+            yield self.cell(index, ids[index], budget)
+
+    def cell(self, index: int, trajectory: str, budget: int | None) -> Cell:
+        """The cell that the index-th trajectory, named `trajectory`, serves after `budget` epochs."""
+        params = self.trajectory_params(index)
+        if budget is not None:
+            params[str(self.budget)] = budget
+        return Cell(cell_id(trajectory, budget), trajectory, params, budget)
 
     def cell_positions(self) -> Iterator[tuple[int, int | None]]:
         """Yield (index of its trajectory, value on the budget axis) for each cell, in grid order."""

@@ -197,6 +197,16 @@ class Store:
         for name, _, reason, traceback in self._rows("failure", "params", "reason", "traceback"):
             yield name, Failure(reason, traceback)
 
+    def history_of(self, trajectory: str) -> list[dict[str, float]]:
+        """The metrics of each completed epoch of one trajectory; empty if there are none."""
+        rows = self._rows("history", "epochs", "params", "metrics", where=trajectory)
+        return next((decode_history(metrics) for *_, metrics in rows), [])
+
+    def failure_of(self, trajectory: str) -> Failure | None:
+        """Why one trajectory ended early, if it did."""
+        rows = self._rows("failure", "params", "reason", "traceback", where=trajectory)
+        return next((Failure(reason, traceback) for *_, reason, traceback in rows), None)
+
     def run_of(self, trajectory: str) -> dict[str, str]:
         """When and on what a trajectory ran last: finished_at, wall_s and the session's environment."""
         with _faults(self.directory):
@@ -212,13 +222,17 @@ class Store:
                 return {}
             return {"finished_at": row[0], "wall_s": f"{row[1]:.3f}", **json.loads(row[2])}
 
-    def _rows(self, table: str, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """Yield (trajectory, *columns) of every sound row.
+    def _rows(self, table: str, *columns: str, where: str | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield (trajectory, *columns) of every sound row, or of one trajectory's.
 
         A row that does not match its checksum is passed over: its trajectory is run again.
         """
         with _faults(self.directory):
-            rows = self._db.execute(f"SELECT crc, trajectory, {', '.join(columns)} FROM {table}")
+            query = f"SELECT crc, trajectory, {', '.join(columns)} FROM {table}"
+            if where is None:
+                rows = self._db.execute(query)
+            else:
+                rows = self._db.execute(query + " WHERE trajectory = ?", (where,))
             for crc, *row in rows:
                 if crc == _crc(*row):
                     yield tuple(row)

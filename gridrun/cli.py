@@ -1,0 +1,280 @@
+"""The command line: the only place that prints, and the only one that knows exit codes."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version as package_version
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from gridrun.errors import GridrunError, InputError, Interrupted
+
+if TYPE_CHECKING:
+    from gridrun.dispatch import Stop
+
+app = typer.Typer(
+    help="Grid search that finishes what it starts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DIR]", help="The sweep directory; default: the newest under results/."),
+]
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 complete, 1 some cells failed, 2 bad input, 3 environment, 130."""
+    try:
+        app()
+    except GridrunError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`gridrun status | head`); nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"gridrun: {_printable(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _printable(text: str) -> str:
+    """Text of strangers with its control characters made visible: no escape code reaches the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gridrun {package_version('gridrun')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("grid.toml")) -> None:
+    """Write a commented grid.toml to start from."""
+    text = files("gridrun").joinpath("template.toml").read_text(encoding="utf-8").format(file=path.name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{path}: is there already; name another file") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}; name a file in a directory of yours"
+        ) from None
+    print(f"wrote {path}; next: gridrun sweep {path}")
+
+
+@app.command()
+def sweep(
+    grid: Annotated[Path, typer.Argument(metavar="GRID", help="The grid.toml.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The sweep directory; default: results/NAME.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Worker processes; -1 is every core.")] = None,
+    backend: Annotated[str | None, typer.Option(metavar="B", help="loky or sequential.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and change nothing.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    max_failures: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Stop after N failures; default: when the first 10 fail alike."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")] = False,
+) -> None:
+    """Run what is missing of a grid; the same command resumes."""
+    from dataclasses import replace
+
+    from gridrun.dispatch import SINGLE_THREADED, Stop, check_backend, count_workers
+    from gridrun.progress import show_progress
+    from gridrun.spec import Spec
+    from gridrun.sweep import Plan, plan_sweep, run_sweep
+
+    os.environ.update(SINGLE_THREADED)  # here too, before any BLAS is loaded: sequential cells run here
+    spec = Spec.read(grid)
+    run = replace(
+        spec.run,
+        jobs=spec.run.jobs if jobs is None else jobs,
+        backend=spec.run.backend if backend is None else backend,
+        max_failures=spec.run.max_failures if max_failures is None else max_failures,
+    )
+    check_backend(run)
+    directory = out if out is not None else spec.directory()
+    plan = plan_sweep(spec, grid, directory, retry_failed=retry_failed)
+
+    def describe(plan: Plan) -> None:
+        count, workers = plan.count, min(count_workers(run), plan.trajectories)
+        failed = f", {count.failed} failed (see --retry-failed)" if count.failed else ""
+        print(
+            f"{spec.name}: {_many(count.total, 'cell')}, {count.completed} cached{failed},"
+            f" {count.pending} new, {_many(plan.trajectories, 'trajectory', 'trajectories')}, {_many(workers, 'worker')}",
+            flush=True,
+        )
+
+    if dry_run:
+        describe(plan)
+        return
+    stop = Stop()
+    with _signals(stop), show_progress(plan, quiet=quiet) as screen:
+
+        def begin(locked: Plan) -> None:
+            describe(locked)
+            screen.begin(locked)
+
+        count = run_sweep(plan, directory, run, grid_file=grid, stop=stop, started=begin, saved=screen.add)
+    if stop.asked and count.pending:
+        raise Interrupted(
+            f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept;"
+            f" the same command goes on: {_command()}"
+        )
+    print(f"{count.completed} completed, {count.failed} failed; next: gridrun report {directory}")
+    if count.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    directory: Directory = None,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Rows of the leaderboard.")] = 10,
+) -> None:
+    """Write DIR/report/ and print the leaderboard."""
+    from rich.console import Console
+
+    from gridrun.report import write_report
+    from gridrun.report.tables import leaderboard
+
+    directory = _directory(directory)
+    result = write_report(directory)
+    Console().print(leaderboard(result, top))
+    print(f"wrote {directory / 'report'}/")
+
+
+@app.command()
+def status(
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """How far a sweep is, while it runs or afterwards."""
+    from gridrun.spec import Spec
+    from gridrun.store import FILE, Store
+    from gridrun.sweep import best_so_far, count_cells
+
+    directory = _directory(directory)
+    with Store.read(directory) as store:
+        spec = Spec.parse(store.grid_text(), str(directory / FILE))
+        count, left = count_cells(spec.grid, store.identity(), store.progress())
+        best = best_so_far(store, spec)
+    if as_json:
+        states = {"completed": count.completed, "failed": count.failed, "pending": count.pending}
+        print(json.dumps({"total": count.total, **states}))
+        return
+    share = f"{count.completed / count.total:.0%}"
+    print(f"{spec.name}: {count.completed} of {_many(count.total, 'cell')} completed ({share})")
+    print(
+        f"failed {count.failed}, pending {count.pending} ({_many(left, 'trajectory', 'trajectories')} to run)"
+    )
+    if best is not None:
+        value, cell = best
+        params = ", ".join(f"{axis.name} {cell.params[axis.name]}" for axis in spec.grid.all_axes)
+        print(_printable(f"best {spec.metric} {value:.6g}: {params} (cell {cell.id})"))
+
+
+@app.command()
+def show(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or a unique beginning of it.")],
+    directory: Directory = None,
+) -> None:
+    """One cell: its parameters, its metrics by epoch, its traceback."""
+    from gridrun.spec import Spec
+    from gridrun.store import FILE, Store
+    from gridrun.sweep import find_cell
+
+    directory = _directory(directory)
+    with Store.read(directory) as store:
+        spec = Spec.parse(store.grid_text(), str(directory / FILE))
+        found = find_cell(spec.grid, store.identity(), cell)
+        history = store.history_of(found.trajectory)
+        failure = store.failure_of(found.trajectory)
+        run = store.run_of(found.trajectory)
+    enough = len(history) >= (found.budget or 1)
+    state = "completed" if enough else "failed" if failure is not None else "pending"
+    lines = [f"cell {found.id}: {state}", *(f"  {name} = {value}" for name, value in found.params.items())]
+    if history:
+        lines += ["", "epoch  " + "  ".join(f"{name:>13}" for name in history[0])]
+    for epoch, metrics in enumerate(history[: found.budget], start=1):
+        lines.append(f"{epoch:>5}  " + "  ".join(f"{value:>13.6g}" for value in metrics.values()))
+    if failure is not None and not enough:
+        lines += ["", failure.reason, failure.traceback.rstrip()]
+    if run:
+        lines += ["", ", ".join(f"{name} {value}" for name, value in run.items())]
+    print(_printable("\n".join(lines)))
+
+
+def _directory(given: Path | None) -> Path:
+    """The sweep directory asked for, or the newest under results/."""
+    from gridrun.store import FILE
+
+    if given is not None:
+        return given
+    stores = list(Path("results").glob(f"*/{FILE}"))
+    if not stores:
+        raise InputError(
+            "results/: holds no sweep; run `gridrun sweep grid.toml` first, or name its directory"
+        )
+    return max(stores, key=lambda path: max(p.stat().st_mtime for p in path.parent.glob(FILE + "*"))).parent
+
+
+@contextmanager
+def _signals(stop: "Stop") -> Iterator[None]:
+    """First Ctrl-C, SIGTERM or SIGHUP: finish what is in flight. Second: stop now."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.asked:
+            raise Interrupted(
+                f"stopped at once; what was reported done is kept; the same command goes on: {_command()}"
+            )
+        stop.asked = True
+        # os.write, as print is not safe within a signal handler.
+        os.write(2, b"\ngridrun: finishing the cells in flight; once more stops at once\n")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["gridrun", *sys.argv[1:]])
+
+
+def _many(count: int, one: str, more: str | None = None) -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"

@@ -1,0 +1,230 @@
+"""A sweep: pending = grid - outcomes; dispatch what is pending, commit what arrives."""
+
+import math
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gridrun.cell import Cell, Identity
+from gridrun.dispatch import Stop, count_workers, dispatch
+from gridrun.errors import GridrunError, InputError
+from gridrun.grid import Grid, cell_id
+from gridrun.spec import Run, Spec
+from gridrun.store import FILE, NOTHING, Outcome, Progress, Store, check_directory
+from gridrun.trainers import Trainer, search_path
+from gridrun.worker import Job, Task
+
+# Without --max-failures: so many first trajectories failing alike are a broken set-up, not bad luck.
+ALIKE = 10
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many cells of a grid are in which state."""
+
+    completed: int = 0
+    failed: int = 0
+    pending: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.completed + self.failed + self.pending
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep has to do: the grid, what names its cells, and what is known already."""
+
+    spec: Spec
+    trainer: Trainer
+    identity: Identity
+    known: Mapping[str, Progress]
+    count: Count
+    trajectories: int
+    retry_failed: bool
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield what is left to run, in grid order: each to the largest budget still needed."""
+        grid = self.spec.grid
+        for index, name in enumerate(grid.trajectory_ids(self.identity)):
+            needed = _needed(self.known.get(name, NOTHING), grid.budgets, self.retry_failed)
+            if needed:
+                yield Task(name, grid.trajectory_params(index), needed if grid.budgets else None)
+
+
+def plan_sweep(spec: Spec, grid_file: Path, directory: Path, *, retry_failed: bool = False) -> Plan:
+    """Work out what is left to run, changing nothing.
+
+    Raises: InputError if the train function or a cell can't be used, EnvironmentFault if the store can't.
+    """
+    check_directory(directory)
+    trainer = Trainer.find(spec, grid_file)
+    trainer.validate(spec.grid)
+    identity = trainer.identity(spec.grid)
+    known: Mapping[str, Progress] = {}
+    if (directory / FILE).exists() and (directory / FILE).stat().st_size:
+        with Store.read(directory) as store:
+            known = store.progress()
+    return _plan(spec, trainer, identity, known, retry_failed)
+
+
+def _plan(
+    spec: Spec, trainer: Trainer, identity: Identity, known: Mapping[str, Progress], retry_failed: bool
+) -> Plan:
+    count, trajectories = count_cells(spec.grid, identity, known, retry_failed=retry_failed)
+    return Plan(spec, trainer, identity, known, count, trajectories, retry_failed)
+
+
+def count_cells(
+    grid: Grid, identity: Identity, known: Mapping[str, Progress], *, retry_failed: bool = False
+) -> tuple[Count, int]:
+    """Count a grid's cells by status, and the trajectories that are left to run."""
+    budgets = grid.budgets or (None,)
+    if not known:
+        return Count(pending=len(grid)), grid.trajectory_count
+    tally = {"completed": 0, "failed": 0, "pending": 0}
+    trajectories = 0
+    for name in grid.trajectory_ids(identity):
+        progress = known.get(name, NOTHING)
+        for budget in budgets:
+            status = progress.status(budget)
+            tally["pending" if retry_failed and status == "failed" else status] += 1
+        trajectories += bool(_needed(progress, grid.budgets, retry_failed))
+    return Count(**tally), trajectories
+
+
+def _needed(progress: Progress, budgets: Sequence[int], retry_failed: bool) -> int:
+    """The epochs to run for a trajectory's pending cells; 0 if none is pending."""
+    if progress.failed and not retry_failed:
+        return 0
+    largest = max(budgets, default=1)
+    return largest if largest > progress.epochs else 0
+
+
+class TooManyFailures(GridrunError):
+    """The sweep was ended early: what fails so often is not the cells."""
+
+
+def run_sweep(
+    plan: Plan,
+    directory: Path,
+    run: Run,
+    *,
+    grid_file: Path,
+    stop: Stop,
+    started: Callable[[Plan], None],
+    saved: Callable[[Sequence[Outcome]], None],
+) -> Count:
+    """Run what `plan` leaves to do and commit every outcome before telling `saved` of it.
+
+    The plan is made anew under the directory's lock. Returns the count of the whole grid.
+
+    Raises: EnvironmentFault; TooManyFailures when the circuit breaker opens.
+    """
+    spec, grid = plan.spec, plan.spec.grid
+    job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s)
+    with Store.write(directory) as store:
+        plan = _plan(spec, plan.trainer, plan.identity, store.progress(), plan.retry_failed)
+        started(plan)
+        store.begin(spec.text, plan.identity, plan.trainer.defaults, describe_environment())
+        breaker = _Breaker(run.max_failures)
+        if plan.trajectories:
+            workers = min(count_workers(run), plan.trajectories)
+            batches = dispatch(
+                plan.tasks(),
+                job,
+                backend=run.backend,
+                workers=workers,
+                max_attempts=run.max_attempts,
+                stop=stop,
+            )
+            for outcomes in batches:
+                store.save(outcomes)
+                saved(outcomes)
+                breaker.look(outcomes)
+        return count_cells(grid, plan.identity, store.progress())[0]
+
+
+class _Breaker:
+    """Ends a sweep in which everything fails, instead of burning the night."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.failed = 0
+        self.finished = 0
+        self.reasons: set[str] = set()
+
+    def look(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.finished += 1
+            if outcome.failure is not None:
+                self.failed += 1
+                self.reasons.add(outcome.failure.reason)
+                if self.most is not None and self.failed >= self.most:
+                    raise TooManyFailures(
+                        f"stopped: {self.failed} trajectories failed (--max-failures {self.most});"
+                        f" the last: {outcome.failure.reason}"
+                    )
+        if self.most is None and self.failed == self.finished >= ALIKE and len(self.reasons) == 1:
+            raise TooManyFailures(
+                f"stopped: the first {self.failed} trajectories all failed alike: {next(iter(self.reasons))}"
+            )
+
+
+def better(one: float | None, other: float, mode: str) -> float | None:
+    """The better of two metrics; NaN (a diverged training) never wins."""
+    if math.isnan(other):
+        return one
+    if one is None:
+        return other
+    return max(one, other) if mode == "max" else min(one, other)
+
+
+def best_so_far(store: Store, spec: Spec) -> tuple[float, Cell] | None:
+    """The best single cell of the grid as it stands, replicates not averaged; None before the first."""
+    histories = dict(store.histories())
+    best: float | None = None
+    found = None
+    for index, name in enumerate(spec.grid.trajectory_ids(store.identity())):
+        history = histories.get(name, [])
+        for budget in spec.grid.budgets or (None,):
+            if len(history) < (budget or 1):
+                continue
+            value = history[(budget or len(history)) - 1].get(spec.metric, math.nan)
+            if better(best, value, spec.mode) != best:
+                best, found = value, (index, name, budget)
+    if best is None or found is None:
+        return None
+    return best, spec.grid.cell(*found)
+
+
+def find_cell(grid: Grid, identity: Identity, beginning: str) -> Cell:
+    """The cell whose id begins so. Raises: InputError if there is none, or more than one."""
+    if not beginning:
+        raise InputError("a cell's id must not be empty; `cells.csv` lists them")
+    ids = list(grid.trajectory_ids(identity))
+    found = []
+    for index, budget in grid.cell_positions():
+        if cell_id(ids[index], budget).startswith(beginning.lower()):
+            found.append(grid.cell(index, ids[index], budget))
+            if len(found) > 1:
+                raise InputError(
+                    f"{beginning!r} begins more than one cell's id ({found[0].id}, {found[1].id}); write more"
+                )
+    if not found:
+        raise InputError(f"no cell's id begins with {beginning!r}; `cells.csv` of the report lists them")
+    return found[0]
+
+
+def describe_environment() -> dict[str, str]:
+    """What results may depend on besides the parameters: kept with every session of a sweep."""
+    described = {"python": sys.version.split()[0], "machine": f"{platform.system()} {platform.machine()}"}
+    for package in ("gridrun", "numpy", "scipy", "numba", "joblib"):
+        try:
+            described[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return described
