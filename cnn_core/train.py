@@ -1,0 +1,221 @@
+"""train(**params): one training run, one mapping of metrics an epoch."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_core import checkpoint
+from cnn_core.config import Config, ConfigError
+from cnn_core.datasets import Images, check
+from cnn_core.datasets import fingerprint as fingerprint_dataset
+from cnn_core.datasets import load as load_dataset
+from cnn_core.network import Network, build_network, initial_parameters, initial_statistics
+
+# Purposes of the random streams, each derived from (seed, purpose): none depends on another's use.
+INIT, ORDER, DROPOUT = range(3)
+
+VERSION = "1"
+"""Raised whenever the same configuration gives other results."""
+
+
+def train(
+    *,
+    learning_rate: float = 0.05,
+    dropout_rate: float = 0.3,
+    epochs: int = 5,
+    batch_size: int = 10,
+    schedule: str = "compound",
+    decay: float = 0.95,
+    init: str = "xavier",
+    norm: str = "batch",
+    conv_channels: Sequence[int] = (6, 16),
+    kernel_size: int = 5,
+    stride: int = 1,
+    padding: int = 0,
+    seed: int = 0,
+    dataset: str = "digits",
+    train_size: int = 600,
+    test_size: int = 1000,
+    split: str = "test",
+    validation_size: int | None = None,
+    data_dir: str | None = None,
+    data_seed: int = 0,
+) -> Iterator[dict[str, float]]:
+    """Train one network and yield its metrics after each epoch; `Config` explains the parameters.
+
+    `accuracy` (0 to 1) and `loss` (mean cross-entropy) are those of the images that are selected on: the
+    test images for split = "test", those held out of training for "validation". `train_loss` is the mean
+    over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch.
+
+    The k-th mapping does not depend on `epochs`: a shorter run is the beginning of a longer one, bit for
+    bit. Once a loss is not finite, every metric but the rate is NaN and no more time is spent.
+
+    Raises: ConfigError for what cannot run.
+    """
+    return _Training(Config(**locals())).run()
+
+
+def validate(**params: Any) -> None:
+    """Raise ConfigError for a configuration that cannot run. Quick: nothing is loaded or compiled."""
+    _network(Config(**params))
+
+
+def fingerprint(**params: Any) -> str:
+    """A hash of the images' files: the same parameters on other data are another cell."""
+    config = Config(**params)
+    return fingerprint_dataset(config.dataset, data_dir=config.data_dir)
+
+
+train.version = VERSION  # type: ignore[attr-defined]
+train.validate = validate  # type: ignore[attr-defined]
+train.fingerprint = fingerprint  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network: its configuration, weights and running statistics (float32, flat)."""
+
+    config: Config
+    shape: tuple[int, int, int]
+    classes: int
+    parameters: NDArray[np.float32]
+    statistics: NDArray[np.float32]
+
+    def predict(self, images: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The class of each image.
+
+        Shapes: images (N, C, H, W) in [0, 1]; result (N,). Raises: ConfigError.
+        """
+        found: NDArray[np.int64] = self.logits(images).argmax(axis=1)
+        return found
+
+    def logits(self, images: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The scores before softmax.
+
+        Shapes: images (N, C, H, W) in [0, 1]; result (N, classes). Raises: ConfigError.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.shape:
+            expected = "x".join(map(str, self.shape))
+            raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
+        engine = _load_engine()
+        network = build_network(self.config, self.shape, self.classes)
+        buffers = engine.Buffers.allocate(network, 1)
+        x = np.ascontiguousarray(images, np.float32)
+        logits: NDArray[np.float32] = engine.run_prediction(
+            network.table, self.parameters, self.statistics, buffers.arrays(), x
+        )
+        return logits
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""
+        meta = {"config": dataclasses.asdict(self.config), "shape": self.shape, "classes": self.classes}
+        checkpoint.write(Path(path), json.dumps(meta), self.parameters, self.statistics)
+
+
+def load(path: str | Path) -> Model:
+    """Read what `Model.save` wrote. Raises: ConfigError if the file is missing or is no such checkpoint."""
+    meta_text, parameters, statistics = checkpoint.read(Path(path))
+    try:
+        meta = json.loads(meta_text)
+        config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), int(meta["classes"])
+        network = build_network(config, shape, classes)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: is no checkpoint of this version ({error}); write it again") from None
+    if (parameters.size, statistics.size) != (network.parameters, network.statistics):
+        raise ConfigError(
+            f"{path}: holds {parameters.size} parameters, its configuration needs {network.parameters}"
+        )
+    return Model(config, shape, classes, parameters, statistics)
+
+
+def fit(**params: Any) -> Model:
+    """Train like `train` and return the network after the last epoch. Raises: ConfigError."""
+    training = _Training(Config(**params))
+    for _ in training.run():
+        pass
+    return training.model()
+
+
+class _Training:
+    """One run: the images, the network, and where its weights are."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.network = _network(config)
+        self.parameters = initial_parameters(self.network, config.init, _stream(config.seed, INIT))
+        self.statistics = initial_statistics(self.network)
+
+    def run(self) -> Iterator[dict[str, float]]:
+        config = self.config
+        images = _images(config)
+        engine = _load_engine()
+        buffers = engine.Buffers.allocate(self.network, min(config.batch_size, len(images.train_y))).arrays()
+        held = np.ascontiguousarray(images.held_x)
+        diverged = False
+        for epoch in range(config.epochs):
+            rate = config.rate(epoch)
+            if not diverged:
+                order = _stream(config.seed, ORDER, epoch).permutation(len(images.train_y))
+                key = _stream(config.seed, DROPOUT, epoch).integers(2**64, dtype=np.uint64)
+                train_loss = engine.run_epoch(
+                    self.network.table, self.parameters, self.statistics, buffers, images.train_x,
+                    images.train_y, order, np.float32(rate), config.dropout_rate, key,
+                )  # fmt: skip
+                loss, accuracy = engine.run_evaluation(
+                    self.network.table, self.parameters, self.statistics, buffers, held, images.held_y
+                )
+                diverged = not (math.isfinite(train_loss) and math.isfinite(loss))
+            if diverged:
+                train_loss = loss = accuracy = math.nan
+            yield {
+                "accuracy": float(accuracy),
+                "loss": float(loss),
+                "train_loss": float(train_loss),
+                "learning_rate_used": rate,
+            }
+
+    def model(self) -> Model:
+        network = self.network
+        return Model(self.config, network.shape, network.classes, self.parameters, self.statistics)
+
+
+def _network(config: Config) -> Network:
+    *shape, classes = check(
+        config.dataset,
+        data_dir=config.data_dir,
+        train_size=config.train_size,
+        test_size=config.test_size,
+        split=config.split,
+        validation_size=config.validation_size,
+    )
+    return build_network(config, (shape[0], shape[1], shape[2]), classes)
+
+
+def _images(config: Config) -> Images:
+    return load_dataset(
+        config.dataset,
+        data_dir=config.data_dir,
+        train_size=config.train_size,
+        test_size=config.test_size,
+        data_seed=config.data_seed,
+        split=config.split,
+        validation_size=config.validation_size,
+    )
+
+
+def _stream(seed: int, *purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, *purpose])
+
+
+def _load_engine() -> Any:
+    """The engine, compiled: numba and SciPy are imported with the first training, not with this package."""
+    from cnn_core import compilation
+
+    return compilation.load_engine()
