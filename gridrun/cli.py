@@ -131,7 +131,8 @@ def sweep(
         failed = f", {count.failed} failed (see --retry-failed)" if count.failed else ""
         print(
             f"{spec.name}: {_many(count.total, 'cell')}, {count.completed} cached{failed},"
-            f" {count.pending} new, {_many(plan.trajectories, 'trajectory', 'trajectories')}, {_many(workers, 'worker')}",
+            f" {count.pending} new, {_many(plan.trajectories, 'trajectory', 'trajectories')},"
+            f" {_many(workers, 'worker')}",
             flush=True,
         )
 
