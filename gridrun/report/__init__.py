@@ -1,38 +1,102 @@
-"""DIR/report/: what a sweep found, as tables, pictures and one page. Written whole or not at all."""
+"""The report on a sweep: CSVs, pictures and a page, written whole or not at all."""
 
+import contextlib
+import os
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from gridrun.aggregate import Aggregate, aggregate
 from gridrun.errors import EnvironmentFault
-from gridrun.report import curves, html, surfaces, tables
+from gridrun.report.csv import write_best, write_cells
+from gridrun.report.curves import draw_curves
+from gridrun.report.html import write_page
+from gridrun.report.surfaces import draw_surfaces
+from gridrun.report.tables import draw_table
 from gridrun.store import Store
+
+REPORT = "report"
 
 
 def write_report(directory: Path) -> Aggregate:
-    """Make DIR/report/ anew from the store, replacing the one before.
+    """Write `directory`/report/, replacing an older one, and return what it is made from.
 
-    Raises: InputError if there is nothing to report, EnvironmentFault if it can't be read or written.
+    Raises: InputError if there is no store, or no completed cell yet; EnvironmentFault if the disk
+    refuses. In both cases nothing has changed.
     """
     with Store.read(directory) as store:
         result = aggregate(store)
-    target = directory / "report"
-    try:
-        partial = Path(tempfile.mkdtemp(prefix=".report-", dir=directory))
-        try:
-            partial.chmod(0o755)
-            tables.write_csv(result, partial)
-            tables.draw_table(result, partial)
-            surfaces.draw_surfaces(result, partial)
-            curves.draw_curves(result, partial)
-            html.write_page(result, partial)
-            if target.exists():
-                target.rename(partial / ".before")
-            partial.rename(target)
-            shutil.rmtree(target / ".before", ignore_errors=True)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise EnvironmentFault(f"{target}: cannot be written: {error.strerror}") from None
+    with _faults(directory), _replacing(directory / REPORT) as fresh:
+        write_cells(result, fresh / "cells.csv")
+        write_best(result, fresh / "best.csv")
+        draw_table(result, fresh / "table.png")
+        draw_surfaces(result, fresh)
+        draw_curves(result, fresh / "curves.png")
+        write_page(result, fresh / "report.html")
     return result
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Fill a directory beside the target, then put it in the target's place by renaming."""
+    _clear_leftovers(target)
+    fresh = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    old = target.with_name(f"{target.name}.old-{os.getpid()}")
+    try:
+        fresh.mkdir()
+        yield fresh
+        had_one = os.path.lexists(target)
+        if had_one:
+            target.rename(old)
+        try:
+            fresh.rename(target)
+        except BaseException:
+            if had_one:
+                old.rename(target)
+            raise
+    finally:
+        _remove(fresh)
+        _remove(old)
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what a killed report left; what a living process is at work on stays."""
+    for path in sorted(target.parent.glob(f"{target.name}.*-*")):
+        kind, _, process = path.name.removeprefix(f"{target.name}.").partition("-")
+        if kind not in ("tmp", "old") or not process.isdigit() or _lives(int(process)):
+            continue
+        if kind == "old" and not os.path.lexists(target):
+            path.rename(target)  # killed between the two renames: the old report is the report
+        else:
+            _remove(path)
+
+
+def _lives(process: int) -> bool:
+    if process == os.getpid():
+        return False  # what bears our own number was left by an earlier holder of it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _faults(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or directory / REPORT
+        raise EnvironmentFault(
+            f"{where}: cannot be written: {error.strerror or error}; the report is as it was"
+        ) from None

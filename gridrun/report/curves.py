@@ -1,65 +1,113 @@
-"""curves.png: metrics by epoch of the best and the worst cells."""
+"""curves.png: metrics by epoch of the best and the worst combinations."""
 
 import math
 from pathlib import Path
 
+import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from gridrun.aggregate import Aggregate
-from gridrun.report.tables import show_title, show_value
+from gridrun.aggregate import Aggregate, Curve
+from gridrun.report.captions import caption, clip, show
+from gridrun.report.figures import COLOURS, GREY, INK, plain, save
 
-# Best and worst trajectories drawn: past three each the lines hide one another.
-EACH = 3
-BEST, WORST = ("#1f9e89", "#31688e", "#440154"), ("#fdae61", "#f46d43", "#a50026")
-
-
-def choose_curves(result: Aggregate) -> list[tuple[str, str, list[dict[str, float]]]]:
-    """(label, colour, metrics by epoch) of the best and the worst trajectories by their best epoch."""
-    spec = result.spec
-    sign = -1 if spec.mode == "max" else 1
-    ranked = []
-    for index, name in enumerate(result.trajectories):
-        values = [m[spec.metric] for m in result.histories.get(name, ()) if not math.isnan(m[spec.metric])]
-        if values:
-            ranked.append((min(sign * value for value in values), index, name))
-    ranked.sort()
-    chosen = [
-        *zip(ranked[:EACH], BEST, strict=False),
-        *zip(ranked[max(EACH, len(ranked) - EACH) :], WORST, strict=False),
-    ]
-    return [(_label(result, index), colour, result.histories[name]) for (_, index, name), colour in chosen]
+PANELS = 2
 
 
-def _label(result: Aggregate, index: int) -> str:
-    params = result.spec.grid.trajectory_params(index)
-    axes = (axis.name for axis in result.spec.grid.trajectory_axes)
-    return ", ".join(f"{show_title(name)} {show_value(params[name])}" for name in axes)
+def panels(result: Aggregate) -> list[str]:
+    """Which metrics to draw: the one selected on, then losses, then accuracies, then what else moves."""
+    known = sorted({metric for curve in result.curves for metric in curve.history})
+    chosen = result.spec.metric
+    parameters = {axis.name for axis in result.spec.grid.all_axes} | set(result.defaults)
+    others = [metric for metric in known if metric != chosen and metric not in parameters]
+
+    def likeness(metric: str) -> tuple[bool, bool, str]:
+        # The training loss beside a held-out accuracy tells overfitting from not learning.
+        return ("loss" not in metric, "train" not in metric, metric)
+
+    return [metric for metric in [chosen, *sorted(others, key=likeness)] if metric in known]
 
 
-def draw_curves(result: Aggregate, folder: Path) -> None:
-    """Write curves.png: the metric that is selected on at the left, losses at the right."""
-    chosen = choose_curves(result)
-    metric = result.spec.metric
-    others = sorted({n for *_, history in chosen for n in history[0] if "loss" in n.lower() and n != metric})[
-        :2
-    ]
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for label, colour, history in chosen:
-        epochs = range(1, len(history) + 1)
-        left.plot(epochs, [m[metric] for m in history], color=colour, marker="o", ms=4, label=label)
-        for name, style in zip(others, ("-", "--"), strict=False):
-            right.plot(
-                epochs, [m.get(name, math.nan) for m in history], style, color=colour, marker="o", ms=3
-            )
-    left.set_title(show_title(metric), parse_math=False)
-    right.set_title(" and ".join(f"{n} ({s})" for n, s in zip(others, ("solid", "dashed"), strict=False)))
-    for axes in (left, right):
-        axes.set_xlabel("Epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    figure.suptitle(
-        f"{result.spec.name}: best (cool) and worst (warm) trajectories; {result.selected_on}", fontsize=10
+def label(result: Aggregate, curve: Curve) -> str:
+    """Which curve this is: its rank and its parameters."""
+    params = ", ".join(f"{name} {show(value)}" for name, value in curve.params.items())
+    return f"#{curve.place}  {clip(params, 64)}"
+
+
+def draw_curves(result: Aggregate, path: Path) -> None:
+    """Draw the selection metric in one panel and a loss, or the next best, in another."""
+    metrics = panels(result)[:PANELS]
+    words = caption(result, 150)
+    rows = len(result.curves)
+    bottom = 0.35 + 0.16 * (words.count("\n") + 1)
+    legend = 0.3 + 0.21 * rows
+    height = 0.7 + 3.3 + 0.55 + legend + bottom
+    figure = Figure(figsize=(10.5, height))
+    figure.text(
+        0.03,
+        1 - 0.32 / height,
+        plain(f"Best and worst of {result.spec.name} by epoch"),
+        fontsize=13,
+        weight="bold",
+        color=INK,
     )
-    figure.savefig(folder / "curves.png", dpi=150)
+    figure.text(
+        0.03, (bottom - 0.2) / height, plain(words), fontsize=7, color=GREY, va="top", linespacing=1.4
+    )
+    if not metrics:
+        figure.text(0.5, 0.6, "Training diverged in every completed cell", ha="center", color=INK)
+        save(figure, path)
+        return
+    left, gap, count = 0.075, 0.085, len(metrics)
+    width = (0.97 - left - gap * (count - 1)) / count
+    handles: list[Line2D] = []
+    for place, metric in enumerate(metrics):
+        box = (left + place * (width + gap), (bottom + legend + 0.55) / height, width, 3.3 / height)
+        handles = _draw_panel(figure.add_axes(box), result, metric)
+    figure.legend(
+        handles,
+        [plain(label(result, curve)) for curve in result.curves],
+        loc="upper left",
+        bbox_to_anchor=(0.065, (bottom + legend) / height),
+        fontsize=8.5,
+        frameon=False,
+        borderaxespad=0,
+    )
+    save(figure, path)
+
+
+def _draw_panel(axes: Axes, result: Aggregate, metric: str) -> list[Line2D]:
+    colours = matplotlib.colormaps[COLOURS]
+    half = (len(result.curves) + 1) // 2
+    longest, drawn, handles = 1, [], []
+    for place, curve in enumerate(result.curves):
+        values = curve.history.get(metric, [])
+        longest = max(longest, len(values))
+        good = place < half
+        # Best ones dark and solid, worst ones light and dashed: told apart in grey too.
+        share = 0.05 + 0.4 * place / half if good else 0.62 + 0.26 * (place - half) / half
+        epochs = range(1, len(values) + 1)
+        handles += axes.plot(
+            epochs,
+            values,
+            color=colours(share),
+            linestyle="-" if good else "--",
+            marker="o" if good else "s",
+            markersize=4.5,
+            linewidth=1.8,
+            zorder=3,
+        )
+        drawn += [value for value in values if math.isfinite(value)]
+    if drawn and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
+        axes.set_yscale("log")
+    axes.set_title(plain(metric), fontsize=11, color=INK)
+    axes.set_xlabel("epoch", fontsize=9.5)
+    step = max(1, -(-longest // 10))
+    axes.set_xticks(range(1, longest + 1) if step == 1 else range(step, longest + 1, step))
+    axes.tick_params(labelsize=8.5, colors=GREY)
+    axes.grid(visible=True, color="#e4e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return handles

@@ -1,121 +1,291 @@
-"""report.html: one page that carries all it needs, with surfaces to turn."""
+"""report.html: one page that needs nothing else, to turn the surfaces and sort the table.
 
-from html import escape
+Every text of the user's is escaped here: `html.escape` in the page, and for plotly, whose labels
+know some markup, before they become labels. plotly itself escapes what could end the script.
+"""
+
+import html
+import math
 from pathlib import Path
+from string import Template
+from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from gridrun.aggregate import Aggregate, main_effects
-from gridrun.report.curves import choose_curves
-from gridrun.report.surfaces import choose_surfaces, positions
-from gridrun.report.tables import show_title, show_value
+from gridrun.aggregate import SHOWN_FAILURES, Aggregate
+from gridrun.report.captions import clip, join, selected_on, show, show_metric, state, title, visible
+from gridrun.report.curves import label, panels
+from gridrun.report.figures import ACCENT
+from gridrun.report.surfaces import Surface, heading, surfaces, z_range
+from gridrun.report.tables import rows_of
 
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse}th,td{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:right}"
-    "th{background:#31688e;color:#fff}pre{background:#f6f6f6;padding:.6em;overflow-x:auto}"
-)
-MOST_ROWS = 50
+TOP = 200
+SHOWN_CURVES = 6
+CAMERA = {"eye": {"x": -1.5, "y": -1.7, "z": 0.95}}
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1120px; margin: 2em auto; padding: 0 1em; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2em; border-bottom: 1px solid #dde2e8; }
+.note { color: #5f6b7a; } .scroll { max-height: 30em; overflow: auto; border: 1px solid #dde2e8; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .3em .8em; text-align: right; } th { position: sticky; top: 0; background: #f3f5f7; }
+#best th { cursor: pointer; } #best th:focus-visible { outline: 2px solid #1f6feb; }
+#best tbody tr:nth-child(odd) { background: #fafbfc; } #best tr[data-rank="1"] td { font-weight: 600; }
+.plots { display: flex; flex-wrap: wrap; } .plots > div { flex: 1 1 500px; min-width: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.5em; } dt { color: #5f6b7a; } dd { margin: 0; }
+pre { overflow: auto; background: #f3f5f7; padding: .8em; }
+</style>
+<script>$plotly</script>
+</head>
+<body>
+<h1>$title</h1>
+<p class="note">$selected. $state.</p>
+<h2>Leaderboard</h2>
+<p class="note">$shown. A click on a heading sorts.</p>
+<div class="scroll"><table id="best">$table</table></div>
+<h2>Surfaces</h2>
+<p class="note">$selected. One colour scale for all. $notes</p>
+<div class="plots">$surfaces</div>
+<h2>Curves</h2>
+<p class="note">The best and the worst combinations by epoch.</p>
+<div class="plots">$curves</div>
+<h2>Main effects</h2>
+<p class="note">Mean of $metric for each value of an axis, over all values of the others.</p>
+<div class="plots">$effects</div>
+<h2>Parameters</h2>
+<h3>Fixed</h3>$fixed
+<h3>Defaults of $train</h3>$defaults
+<h2>Failures</h2>
+$failures
+<script>
+document.querySelectorAll("#best th").forEach((head, column) => {
+  let up = false;
+  const sort = () => {
+    up = !up;
+    head.closest("tr").querySelectorAll("th").forEach(th => th.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const body = document.querySelector("#best tbody");
+    const key = row => { const t = row.cells[column].textContent, n = parseFloat(t); return isNaN(n) ? t : n; };
+    [...body.rows].sort((a, b) => {
+      const x = key(a), y = key(b);
+      const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y));
+      return up ? order : -order;
+    }).forEach(row => body.append(row));
+  };
+  head.tabIndex = 0;
+  head.addEventListener("click", sort);
+  head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+});
+</script>
+</body>
+</html>
+""")
 
 
-def write_page(result: Aggregate, folder: Path) -> None:
-    """Write report.html. Everything that comes from the user is escaped."""
+def write_page(result: Aggregate, path: Path) -> None:
+    """Write the page."""
+    drawn = list(surfaces(result))
     spec = result.spec
-    figures = [*_surfaces(result), _curves(result), _effects(result)]
-    parts = [
-        f"<h1>{escape(spec.name)}</h1><p>{escape(result.selected_on)}</p>",
-        _table(result),
-        *(to_html(figure, full_html=False, include_plotlyjs=False) for figure in figures),
-        _parameters(result),
-        _failures(result),
-    ]
-    head = f"<!doctype html><meta charset='utf-8'><title>{escape(spec.name)}</title><style>{STYLE}</style>"
-    page = f"{head}<script>{get_plotlyjs()}</script>{''.join(parts)}"
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    shown = min(TOP, len(result.best))
+    notes = drawn[0].note + ". " if drawn and drawn[0].note else ""
+    held = {heading(surface).partition("held at")[2] for surface in drawn} - {""}
+    notes += "".join(f"Other axes held at{words}. " for words in sorted(held))
+    text = PAGE.substitute(
+        title=_safe(spec.name),
+        plotly=get_plotlyjs(),
+        selected=_safe(selected_on(result)),
+        state=_safe(state(result)),
+        shown=f"The best {shown:,} of {len(result.best):,} combinations; all are in best.csv",
+        table=_table(result),
+        notes=_safe(notes),
+        surfaces="".join(_surface(result, surface, place) for place, surface in enumerate(drawn)),
+        curves="".join(_curve(result, name, i) for i, name in enumerate(panels(result)[:SHOWN_CURVES])),
+        metric=_safe(spec.metric),
+        effects="".join(_effect(result, name, i) for i, name in enumerate(result.main_effects)),
+        fixed=_list(spec.grid.fixed),
+        train=_safe(spec.train),
+        defaults=_list(result.defaults),
+        failures=_failures(result),
+    )
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _safe(text: str) -> str:
+    return html.escape(visible(text))
 
 
 def _table(result: Aggregate) -> str:
-    budget = [result.spec.grid.budget] if result.spec.grid.budget else []
-    names = [axis.name for axis in result.axes]
-    head = "".join(f"<th>{escape(show_title(n))}</th>" for n in [*names, *budget, result.spec.metric])
-    rows = ""
-    for row in result.best.head(MOST_ROWS).to_dict("records"):
-        values = [row[n] for n in names] + ([row["budget"]] if budget else []) + [row["metric"]]
-        rows += "<tr>" + "".join(f"<td>{escape(show_value(v))}</td>" for v in values) + "</tr>"
-    return f"<h2>Leaderboard</h2><table><tr>{head}</tr>{rows}</table>"
-
-
-def _surfaces(result: Aggregate) -> list[go.Figure]:
-    surfaces = choose_surfaces(result)
-    finite = [s.z[np.isfinite(s.z)] for s in surfaces]
-    values = np.concatenate(finite) if finite else np.zeros(0)
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    figures = []
-    for s in surfaces:
-        (x, _), (y, _) = positions(s.across), positions(s.up)
-        columns, rows = np.argsort(x), np.argsort(y)
-        figure = go.Figure(
-            go.Surface(
-                x=np.array(x)[columns], y=np.array(y)[rows], z=s.z[np.ix_(rows, columns)],
-                cmin=low, cmax=high, colorscale="Viridis",
-            )
-        )  # fmt: skip
-        figure.update_layout(
-            title=escape(s.title),
-            height=560,
-            scene={
-                "xaxis": _ticks(s.across.name, x, s.across.values),
-                "yaxis": _ticks(s.up.name, y, s.up.values),
-                "zaxis": {"title": escape(show_title(result.spec.metric)), "range": [low, high]},
-            },
-        )
-        figures.append(figure)
-    return figures
-
-
-def _ticks(name: str, places: list[float], values: tuple[object, ...]) -> dict[str, object]:
-    texts = [escape(show_value(value)) for value in values]  # type: ignore[arg-type]
-    return {"title": escape(show_title(name)), "tickvals": places, "ticktext": texts}
-
-
-def _curves(result: Aggregate) -> go.Figure:
-    figure = go.Figure()
-    for label, colour, history in choose_curves(result):
-        y = [metrics[result.spec.metric] for metrics in history]
-        figure.add_scatter(x=list(range(1, len(y) + 1)), y=y, name=escape(label), line={"color": colour})
-    return figure.update_layout(
-        title="Best (cool) and worst (warm) trajectories",
-        xaxis_title="Epoch",
-        yaxis_title=escape(show_title(result.spec.metric)),
-        legend={"orientation": "h", "y": -0.25},
+    header, rows = rows_of(result, TOP)
+    head = "".join(f"<th>{_safe(title(name))}</th>" for name in header)
+    body = "".join(
+        f'<tr data-rank="{row[0]}">' + "".join(f"<td>{_safe(value)}</td>" for value in row) + "</tr>\n"
+        for row in rows
     )
+    return f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>"
 
 
-def _effects(result: Aggregate) -> go.Figure:
-    figure = go.Figure()
-    for name, means in main_effects(result).items():
-        labels = [f"{show_title(name)} {show_value(value)}" for value, _ in means]
-        figure.add_bar(
-            x=list(map(escape, labels)), y=[mean for _, mean in means], name=escape(show_title(name))
-        )
-    title = f"Main effects: mean {escape(result.spec.metric)} at each value"
-    return figure.update_layout(title=title)
-
-
-def _parameters(result: Aggregate) -> str:
-    rows = ""
-    for name, value in result.fixed.items():
-        source = "grid.toml" if name in result.spec.grid.fixed else "default"
-        rows += f"<tr><td>{escape(name)}</td><td>{escape(show_value(value))}</td><td>{source}</td></tr>"
-    return f"<h2>Fixed parameters</h2><table><tr><th>Name</th><th>Value</th><th>From</th></tr>{rows}</table>"
+def _list(params: Any) -> str:
+    if not params:
+        return '<p class="note">None.</p>'
+    items = "".join(f"<dt>{_safe(name)}</dt><dd>{_safe(show(value))}</dd>" for name, value in params.items())
+    return f"<dl>{items}</dl>"
 
 
 def _failures(result: Aggregate) -> str:
-    counts = result.cells["status"].value_counts().to_dict()
-    text = f"<h2>Cells</h2><p>{escape(str(counts))}; {result.diverged} diverged</p>"
-    for failure in list(result.failures.values())[:20]:
-        text += f"<p>{escape(failure.reason)}</p><pre>{escape(failure.traceback)}</pre>"
-    return text
+    if not result.failure_count:
+        return '<p class="note">None.</p>'
+    rest = result.failure_count - len(result.failures)
+    items = "".join(
+        f"<details><summary>{_safe(join(params))}: {_safe(failure.reason)}</summary>"
+        f"<pre>{html.escape(_lines(failure.traceback or failure.reason))}</pre></details>\n"
+        for params, failure in result.failures
+    )
+    more = f'<p class="note">The first {SHOWN_FAILURES} in grid order; {rest:,} more.</p>' if rest else ""
+    return items + more
+
+
+def _lines(text: str) -> str:
+    return "\n".join(visible(line) for line in text.splitlines())
+
+
+def _plot(data: list[Any], name: str, heading: str, height: int, **layout: Any) -> str:
+    figure = go.Figure(data=data)
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 55, "r": 15, "t": 45, "b": 50},
+        title={"text": _safe(heading), "font": {"size": 14}},
+        **layout,
+    )
+    # A name of our own: plotly would draw one at random, and no two pages would be alike.
+    return str(
+        to_html(figure, include_plotlyjs=False, full_html=False, div_id=name, config={"displaylogo": False})
+    )
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _surface(result: Aggregate, surface: Surface, place: int) -> str:
+    low, high = z_range(result)
+    x, metric = surface.x, result.spec.metric
+    name = ", ".join(f"{key} = {clip(value, 40)}" for key, value in surface.at) or metric
+    x_axis = {
+        "title": {"text": _safe(x.label)},
+        "tickvals": [at for at, _ in x.ticks],
+        "ticktext": [_safe(text) for _, text in x.ticks],
+    }
+    if surface.y is None:
+        points = go.Scatter(x=x.positions.tolist(), y=_numbers(surface.z[:, 0]), mode="lines+markers")
+        return _plot(
+            [points], f"surface-{place}", name, 420, xaxis=x_axis, yaxis={"title": {"text": _safe(metric)}}
+        )
+    y = surface.y
+    y_axis = {
+        "title": {"text": _safe(y.label)},
+        "tickvals": [at for at, _ in y.ticks],
+        "ticktext": [_safe(text) for _, text in y.ticks],
+    }
+    # plotly wants z by rows of y.
+    z = [_numbers(column) for column in surface.z.T]
+    told = [
+        [
+            f"{_safe(x.axis.name)} {_safe(show(x.axis.values[i]))}<br>{_safe(y.axis.name)} {_safe(show(y.axis.values[j]))}"
+            for i in x.kept
+        ]
+        for j in y.kept
+    ]
+    data: list[Any] = [
+        go.Surface(
+            x=x.positions.tolist(),
+            y=y.positions.tolist(),
+            z=z,
+            cmin=low,
+            cmax=high,
+            colorscale="Viridis",
+            text=told,
+            hovertemplate="%{text}<br>%{z:.4f}<extra></extra>",
+            connectgaps=False,
+            showscale=True,
+            colorbar={"thickness": 12, "len": 0.7},
+        )
+    ]
+    if surface.best is not None:
+        i, j = surface.best
+        data.append(
+            go.Scatter3d(
+                x=[float(x.positions[i])],
+                y=[float(y.positions[j])],
+                z=[float(surface.z[i, j])],
+                mode="markers+text",
+                text=[f"best {show_metric(float(surface.z[i, j]))}"],
+                textposition="top center",
+                marker={"size": 6, "color": ACCENT, "symbol": "diamond"},
+                hoverinfo="text",
+                showlegend=False,
+            )
+        )
+    margin = 0.05 * (high - low)
+    scene = {
+        "xaxis": x_axis,
+        "yaxis": y_axis,
+        "zaxis": {"title": {"text": _safe(metric)}, "range": [low - margin, high + margin]},
+        "camera": CAMERA,
+        "aspectratio": {"x": 1.1, "y": 1.1, "z": 0.75},
+    }
+    return _plot(data, f"surface-{place}", name, 480, scene=scene)
+
+
+def _curve(result: Aggregate, metric: str, place: int) -> str:
+    half = (len(result.curves) + 1) // 2
+    data = [
+        go.Scatter(
+            x=list(range(1, len(curve.history.get(metric, [])) + 1)),
+            y=_numbers(curve.history.get(metric, [])),
+            mode="lines+markers",
+            name=_safe(label(result, curve)),
+            line={"dash": "solid" if i < half else "dash"},
+        )
+        for i, curve in enumerate(result.curves)
+    ]
+    return _plot(
+        data,
+        f"curve-{place}",
+        metric,
+        420,
+        xaxis={"title": {"text": "epoch"}},
+        legend={"orientation": "h", "y": -0.2, "font": {"size": 11}},
+        showlegend=True,
+    )
+
+
+def _effect(result: Aggregate, name: str, place: int) -> str:
+    effect = result.main_effects[name]
+    # Texts of values would be taken for numbers, dates or markup: positions with labels of ours are not.
+    labels = [_safe(clip(show(value), 24)) for value in effect["value"]]
+    step = max(1, -(-len(labels) // 12))
+    points = go.Scatter(
+        x=list(range(len(labels))),
+        y=_numbers(effect["mean"]),
+        mode="lines+markers",
+        text=labels,
+        hovertemplate="%{text}<br>%{y:.4f}<extra></extra>",
+    )
+    ticks = {"tickvals": list(range(0, len(labels), step)), "ticktext": labels[::step]}
+    return _plot(
+        [points],
+        f"effect-{place}",
+        name,
+        320,
+        xaxis={"title": {"text": _safe(name)}, **ticks},
+        yaxis={"title": {"text": _safe("mean " + result.spec.metric)}},
+    )

@@ -1,155 +1,352 @@
-"""surface-*.png: the metric over two axes, one picture a value of the third, one colour scale for all."""
+"""surface-*.png: the metric over two axes, for each value of a third, all on one scale of colour."""
 
+import itertools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from gridrun.aggregate import Aggregate, main_effects
-from gridrun.cell import encode_value
-from gridrun.grid import Axis
-from gridrun.report.tables import show_title, show_value
+from gridrun.aggregate import Aggregate, Floats
+from gridrun.report.captions import caption, clip, selected_on, show, show_metric, visible
+from gridrun.report.figures import ACCENT, COLOURS, GREY, INK, Scale, is_numeric, plain, save, scale, thin
 
-# A third axis with more values than this gets pictures at evenly chosen ones.
-MOST_PICTURES = 12
-# An axis whose largest value is so many times its smallest is drawn on a log scale.
-LOG_FROM = 30
+MOST_VALUES = 48  # values of an axis in one surface
+MOST_SURFACES = 12
+QUADS = 6_000  # facets in one surface
 
 
 @dataclass(frozen=True)
 class Surface:
-    """One picture's numbers: z[i, j] is the metric at across.values[j], up.values[i]; NaN is a hole."""
+    """One picture: the metric over x and y (a line where y is None), other axes held at `at`.
 
-    across: Axis
-    up: Axis
-    z: NDArray[np.float64]
-    title: str
-    name: str
-
-
-def choose_surfaces(result: Aggregate) -> list[Surface]:
-    """The pictures that a study asks for; none for a single axis.
-
-    Drawn over the two axes that matter most (by the spread of their main effects), with the third one
-    picture a value; further axes stand at their best combination's values, which the title says.
+    `z` has the shape (values of x, values of y); `best` is where the best of all lies, if it lies here.
     """
-    effects = main_effects(result)
 
-    def spread(axis: Axis) -> float:
-        means = [mean for _, mean in effects[axis.name] if not math.isnan(mean)]
-        return max(means, default=0) - min(means, default=0) if len(axis.values) > 1 else -1
-
-    ranked = sorted(result.axes, key=spread, reverse=True)
-    if len(ranked) < 2:
-        return []
-    across, up = sorted(ranked[:2], key=result.axes.index)
-    third, rest = (ranked[2] if len(ranked) > 2 else None), ranked[3:]
-    best = result.best.iloc[0]
-    held = {axis.name: encode_value(best[axis.name]) for axis in rest}
-    lookup = {
-        tuple(encode_value(row[axis.name]) for axis in result.axes): row["metric"]
-        for row in result.best.to_dict("records")
-    }
-    surfaces = []
-    values: Sequence[Any] = third.values if third is not None else (None,)
-    step = math.ceil(len(values) / MOST_PICTURES)
-    for number, value in enumerate(values[::step], start=1):
-        z = np.full((len(up.values), len(across.values)), np.nan)
-        for i, j in np.ndindex(z.shape):
-            point = {**held, across.name: encode_value(across.values[j]), up.name: encode_value(up.values[i])}
-            if third is not None:
-                point[third.name] = encode_value(value)
-            z[i, j] = lookup.get(tuple(point[axis.name] for axis in result.axes), np.nan)
-        fixed = [(third.name, value)] if third is not None else []
-        fixed += [(axis.name, best[axis.name]) for axis in rest]
-        title = ", ".join(f"{show_title(name)} = {show_value(v)}" for name, v in fixed)
-        name = f"surface-{number}" + (f"-{third.name}" if third is not None else "")
-        surfaces.append(Surface(across, up, z, title, name))
-    return surfaces
+    name: str
+    x: Scale
+    y: Scale | None
+    at: tuple[tuple[str, str], ...]
+    held: tuple[tuple[str, str], ...]
+    z: Floats
+    best: tuple[int, int] | None
+    note: str
 
 
-def draw_surfaces(result: Aggregate, folder: Path) -> None:
-    """Write the surfaces, or a line where there is one axis only."""
-    surfaces = choose_surfaces(result)
-    if not surfaces:
-        _draw_line(result, folder)
-        return
-    finite = np.concatenate([s.z[np.isfinite(s.z)] for s in surfaces])
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scale = Normalize(low, high if high > low else low + 1e-9)
-    pick = np.nanargmax if result.spec.mode == "max" else np.nanargmin
-    for surface in surfaces:
-        _draw(result, surface, scale, pick, folder)
+@dataclass(frozen=True)
+class Layout:
+    """Which axes span the surfaces (x, y), which one tells them apart (third), which are held."""
+
+    x: int
+    y: int | None
+    third: int | None
+    held: tuple[int, ...]
 
 
-def positions(axis: Axis) -> tuple[list[float], bool]:
-    """Where an axis's values stand: their own places, logarithms of them, or one after another for texts."""
-    values = axis.values
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return [float(i) for i in range(len(values))], False
-    numbers = [float(v) for v in values if isinstance(v, int | float)]
-    if min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_FROM:
-        return [math.log10(number) for number in numbers], True
-    return numbers, False
+def lay_out(result: Aggregate) -> Layout:
+    """Choose the axes: the two that matter most span the surfaces, the one after them tells them apart.
+
+    Numbers come before texts, as a surface over names has no slope; axes of a single value come last.
+    """
+
+    def weight(place: int) -> tuple[bool, bool, float, int]:
+        axis = result.axes[place]
+        means = result.main_effects[axis.name]["mean"]
+        spread = float(means.max() - means.min())
+        spread = 0.0 if math.isnan(spread) else spread
+        return (len(axis.values) > 1, is_numeric(axis), spread, len(axis.values))
+
+    ranked = sorted(range(len(result.axes)), key=weight, reverse=True)
+    varied = [place for place in ranked if len(result.axes[place].values) > 1] or ranked[:1]
+    spanning = sorted(varied[:2])
+    third = varied[2] if len(varied) > 2 else None
+    held = [place for place in range(len(result.axes)) if place not in (*spanning, third)]
+    return Layout(spanning[0], spanning[1] if len(spanning) > 1 else None, third, tuple(held))
 
 
-def _draw(result: Aggregate, surface: Surface, scale: Normalize, pick: Any, folder: Path) -> None:
-    (x, x_log), (y, y_log) = positions(surface.across), positions(surface.up)
-    # A surface runs along sorted axes, whatever order grid.toml has them in.
-    columns, rows = np.argsort(x), np.argsort(y)
-    grid_x, grid_y = np.meshgrid(np.array(x)[columns], np.array(y)[rows])
-    z = surface.z[np.ix_(rows, columns)]
-    figure = Figure(figsize=(8, 6))
-    axes: Any = figure.add_subplot(projection="3d")
-    axes.plot_surface(
-        grid_x, grid_y, z, cmap="viridis", norm=scale, edgecolor="white", linewidth=0.6, rstride=1, cstride=1,
-        antialiased=True, alpha=0.9,
-    )  # fmt: skip
-    known = np.isfinite(z)
-    axes.scatter(
-        grid_x[known], grid_y[known], z[known], c=z[known], cmap="viridis", norm=scale, edgecolor="black"
+def surfaces(result: Aggregate) -> Iterator[Surface]:
+    """Yield every surface worth drawing, in the order of the third axis's values."""
+    layout, axes, best = lay_out(result), result.axes, result.best_index
+    where = best if best is not None else (0,) * len(axes)
+    x = scale(axes[layout.x], MOST_VALUES, where[layout.x])
+    y = None if layout.y is None else scale(axes[layout.y], MOST_VALUES, where[layout.y])
+    note = "; ".join(
+        f"{len(s.kept)} of {len(s.axis.values)} values of {s.axis.name} drawn"
+        for s in (x, y)
+        if s is not None and len(s.kept) < len(s.axis.values)
     )
-    if known.any():
-        at = np.unravel_index(pick(z), z.shape)
-        axes.scatter([grid_x[at]], [grid_y[at]], [z[at]], color="#d7301f", s=90, marker="*", zorder=9)
-        axes.text(grid_x[at], grid_y[at], z[at], f"  {z[at]:.4g}", color="#d7301f", weight="bold", zorder=10)
-    axes.set_zlim(scale.vmin, scale.vmax)
-    for axis, places, log, ticks, label in (
-        (surface.across, x, x_log, axes.set_xticks, axes.set_xlabel),
-        (surface.up, y, y_log, axes.set_yticks, axes.set_ylabel),
-    ):
-        ticks(places, [show_value(value) for value in axis.values], fontsize=8)
-        label(show_title(axis.name) + (" (log)" if log else ""), labelpad=8)
-    axes.set_zlabel(show_title(result.spec.metric))
-    axes.view_init(elev=24, azim=-128)
-    figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, shrink=0.6, pad=0.1)
-    figure.suptitle(f"{result.spec.name}  {surface.title}", y=0.96, parse_math=False)
+    held = tuple((axes[p].name, show(axes[p].values[where[p]])) for p in layout.held)
+    index: list[Any] = list(where)
+    index[layout.x] = slice(None)
+    if layout.y is not None:
+        index[layout.y] = slice(None)
+    picked: list[int | None] = [None]
+    if layout.third is not None:
+        values = axes[layout.third].values
+        picked = list(thin(range(len(values)), MOST_SURFACES, where[layout.third]))
+        if len(picked) < len(values):
+            note = "; ".join(
+                filter(
+                    None, [note, f"{len(picked)} of {len(values)} values of {axes[layout.third].name} drawn"]
+                )
+            )
+    files = _Files()
+    for pick in picked:
+        at: tuple[tuple[str, str], ...] = ()
+        if pick is not None and layout.third is not None:
+            index[layout.third] = pick
+            at = ((axes[layout.third].name, show(axes[layout.third].values[pick])),)
+        z = result.values[tuple(index)]
+        z = z[list(x.kept)] if y is None else z[np.ix_(x.kept, y.kept)]
+        here = best is not None and (pick is None or layout.third is None or best[layout.third] == pick)
+        spot = (
+            (x.kept.index(where[layout.x]), 0 if y is None else y.kept.index(where[layout.y or 0]))
+            if here
+            else None
+        )
+        if at:
+            name = files.name(f"{at[0][0]}-{at[0][1]}")
+        else:
+            name = files.name("-".join(s.axis.name for s in (x, y) if s is not None))
+        yield Surface(name, x, y, at, held, z.reshape(len(x.kept), -1), spot, note)
+
+
+class _Files:
+    """File names that any file system takes, each once."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def name(self, text: str) -> str:
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80]
+        for number in itertools.count(1):
+            name = f"surface-{safe}.png" if number == 1 else f"surface-{safe}-{number}.png"
+            if name.lower() not in self._used:  # some file systems hold A.png and a.png for one
+                self._used.add(name.lower())
+                return name
+        raise AssertionError("unreachable")
+
+
+def z_range(result: Aggregate) -> tuple[float, float]:
+    """One range for all pictures, so that they can be laid side by side."""
+    finite = result.values[np.isfinite(result.values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def heading(surface: Surface) -> str:
+    """What is held, in words."""
+    words = ", ".join(f"{name} = {clip(value, 40)}" for name, value in surface.at)
+    held = ", ".join(f"{name} = {clip(value, 24)}" for name, value in surface.held)
+    if held:
+        words += ("; " if words else "") + f"held at the best cell's {clip(held, 100)}"
+    return words
+
+
+def draw_surfaces(result: Aggregate, directory: Path) -> list[str]:
+    """Draw every surface; return the files' names."""
+    drawn = list(surfaces(result))
+    view = _view(drawn)
+    for surface in drawn:
+        if surface.y is None:
+            _draw_line(result, surface, directory / surface.name)
+        else:
+            _draw_surface(result, surface, surface.y, view, directory / surface.name)
+    return [surface.name for surface in drawn]
+
+
+def _frame(result: Aggregate, surface: Surface) -> tuple[Figure, float, float]:
+    """A figure with heading and caption; and the share of its height between them."""
+    words = caption(result, 118)
+    if surface.note:
+        words = f"{surface.note}.\n{words}"
+    height = 6.9
+    figure = Figure(figsize=(8.4, height))
+    bottom = 0.3 + 0.16 * (words.count("\n") + 1)
     figure.text(
-        0.5, 0.02, f"{result.selected_on}; the star marks this picture's best", ha="center", fontsize=8
+        0.04, 1 - 0.36 / height, plain(visible(result.spec.metric)), fontsize=14, weight="bold", color=INK
     )
-    figure.savefig(folder / f"{surface.name}.png", dpi=150)
+    figure.text(
+        0.04, 1 - 0.62 / height, plain(heading(surface) or selected_on(result)), fontsize=10, color=INK
+    )
+    figure.text(
+        0.04, (bottom - 0.15) / height, plain(words), fontsize=7, color=GREY, va="top", linespacing=1.4
+    )
+    return figure, bottom / height, 1 - 0.75 / height
 
 
-def _draw_line(result: Aggregate, folder: Path) -> None:
-    axis = result.axes[0] if result.axes else Axis(str(result.spec.grid.budget), ("all",))
-    effects = main_effects(result).get(axis.name, [("all", float(result.best["metric"].iloc[0]))])
-    places, log = positions(axis)
-    order = np.argsort(places)
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(
-        np.array(places)[order], np.array([mean for _, mean in effects])[order], marker="o", color="#31688e"
+def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, path: Path) -> None:
+    figure, bottom, top = _frame(result, surface)
+    axes: Any = figure.add_axes((0.0, bottom, 0.84, top - bottom), projection="3d", computed_zorder=False)
+    low, high = z_range(result)
+    colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
+    x, z = surface.x, surface.z
+    quads, heights = _facets(x.positions, y.positions, z)
+    if len(quads):
+        axes.add_collection3d(
+            Poly3DCollection(
+                quads, facecolors=colours.to_rgba(heights), linewidths=0, antialiased=False, zorder=1
+            )
+        )
+    lines = [
+        [(x.positions[i], y.positions[j], z[i, j]) for j in range(z.shape[1])] for i in range(z.shape[0])
+    ]
+    lines += [
+        [(x.positions[i], y.positions[j], z[i, j]) for i in range(z.shape[0])] for j in range(z.shape[1])
+    ]
+    sound = [run for line in lines for run in _unbroken(line)]
+    if sound:
+        axes.add_collection3d(Line3DCollection(sound, colors="white", linewidths=0.7, alpha=0.75, zorder=2))
+    i, j = np.nonzero(np.isfinite(z))
+    if len(i) <= 600:
+        axes.scatter(
+            x.positions[i], y.positions[j], z[i, j], s=9, color=INK, alpha=0.65, depthshade=False, zorder=3
+        )
+    _mark(axes, surface, y, result.spec.mode)
+    _dress(axes, x, y, plain(visible(result.spec.metric)))
+    margin = 0.06 * (high - low)
+    axes.set_zlim(low - margin, high + margin)
+    axes.view_init(elev=27, azim=view)
+    axes.set_box_aspect((1.15, 1.15, 0.8), zoom=0.92)
+    bar = figure.colorbar(colours, cax=figure.add_axes((0.885, bottom + 0.12, 0.02, top - bottom - 0.24)))
+    bar.ax.tick_params(labelsize=8.5, colors=GREY)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    save(figure, path)
+
+
+def _mark(axes: Any, surface: Surface, y: Scale, mode: str) -> None:
+    """Mark the best of all with a star and its value; in the other pictures, their own best with a ring."""
+    z = surface.z
+    if not np.isfinite(z).any():
+        axes.text2D(0.5, 0.5, "diverged or not completed", transform=axes.transAxes, ha="center", color=INK)
+        return
+    signed = np.where(np.isnan(z), -np.inf, z if mode == "max" else -z)
+    i, j = surface.best or np.unravel_index(int(np.argmax(signed)), z.shape)
+    spot = (surface.x.positions[i], y.positions[j], z[i, j])
+    star = surface.best is not None
+    axes.scatter(
+        *([v] for v in spot),
+        s=190 if star else 60,
+        marker="*" if star else "o",
+        depthshade=False,
+        zorder=5,
+        color=ACCENT if star else "white",
+        edgecolors="white" if star else ACCENT,
+        linewidths=0.9 if star else 1.6,
     )
-    axes.set_xticks(places, [show_value(value) for value in axis.values])
-    axes.set_xlabel(show_title(axis.name) + (" (log)" if log else ""))
-    axes.set_ylabel(show_title(result.spec.metric))
-    axes.set_title(f"{result.spec.name}: {result.selected_on}", fontsize=10, parse_math=False)
-    axes.grid(alpha=0.3)
-    figure.savefig(folder / f"surface-{axis.name}.png", dpi=150)
+    words = ("best " if star else "best here ") + show_metric(float(z[i, j]))
+    axes.text(
+        *spot,
+        f"{words}\n",
+        zorder=6,
+        fontsize=10,
+        weight="bold" if star else "normal",
+        color=INK,
+        ha="center",
+        va="bottom",
+    )
+
+
+def _dress(axes: Any, x: Scale, y: Scale, metric: str) -> None:
+    for name, placed in (("x", x), ("y", y)):
+        getattr(axes, f"set_{name}ticks")(
+            [at for at, _ in placed.ticks], labels=[plain(text) for _, text in placed.ticks]
+        )
+        getattr(axes, f"set_{name}label")(plain(placed.label), fontsize=10, labelpad=8, color=INK)
+        low, high = float(placed.positions.min()), float(placed.positions.max())
+        pad = 0.03 * (high - low) or 0.5
+        getattr(axes, f"set_{name}lim")(low - pad, high + pad)
+    axes.set_zlabel(metric, fontsize=10, labelpad=7, color=INK)
+    axes.tick_params(labelsize=8.5, colors=GREY, pad=2)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((0.965, 0.97, 0.98, 1.0))
+        axis.line.set_color("#9aa5b1")
+        axis._axinfo["grid"].update(color="#dde2e8", linewidth=0.7)
+
+
+def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
+    """Cut every sound patch between four cells into small facets, bilinear between the measured corners."""
+    patches = max(1, (len(x) - 1) * (len(y) - 1))
+    fine = max(1, min(12, math.isqrt(QUADS // patches)))
+    shares = np.linspace(0.0, 1.0, fine + 1)
+    quads, heights = [], []
+    for i, j in itertools.product(range(len(x) - 1), range(len(y) - 1)):
+        corner = z[i : i + 2, j : j + 2]
+        if not np.isfinite(corner).all():
+            continue
+        ends = np.stack([1 - shares, shares], axis=1)
+        height = ends @ corner @ ends.T
+        px = np.broadcast_to((ends @ x[i : i + 2])[:, None], height.shape)
+        py = np.broadcast_to((ends @ y[j : j + 2])[None, :], height.shape)
+        points = np.stack([px, py, height], axis=2)
+        quad = np.stack([points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]], axis=2)
+        quads.append(quad.reshape(-1, 4, 3))
+        heights.append(quad[..., 2].mean(axis=2).ravel())
+    if not quads:
+        return np.empty((0, 4, 3)), np.empty(0)
+    return np.concatenate(quads), np.concatenate(heights)
+
+
+def _unbroken(line: list[tuple[float, float, float]]) -> Iterator[list[tuple[float, float, float]]]:
+    for sound, run in itertools.groupby(line, key=lambda point: math.isfinite(point[2])):
+        points = list(run)
+        if sound and len(points) > 1:
+            yield points
+
+
+def _view(drawn: list[Surface]) -> float:
+    """Look from the lowest corner, so that nothing high stands in front; the same for all pictures."""
+    if not drawn or drawn[0].y is None:
+        return -60.0
+    with np.errstate(invalid="ignore"):
+        stack = np.stack([surface.z for surface in drawn])
+    rows, columns = stack.shape[1], stack.shape[2]
+    lows = {}
+    for azim, i, j in ((-130, 0, 0), (-40, -1, 0), (50, -1, -1), (140, 0, -1)):
+        near = slice(0, (rows + 1) // 2) if i == 0 else slice(rows // 2, rows)
+        side = slice(0, (columns + 1) // 2) if j == 0 else slice(columns // 2, columns)
+        part = stack[:, near, side]
+        part = part[np.isfinite(part)]
+        lows[azim] = float(part.mean()) if part.size else -math.inf
+    return float(min(lows, key=lows.__getitem__))
+
+
+def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
+    """One axis: a line through its values."""
+    figure, bottom, top = _frame(result, surface)
+    axes = figure.add_axes((0.11, bottom + 0.1, 0.85, top - bottom - 0.13))
+    x, z = surface.x, surface.z[:, 0]
+    axes.plot(x.positions, z, color=matplotlib.colormaps[COLOURS](0.3), marker="o", markersize=6, linewidth=2)
+    if surface.best is not None:
+        i = surface.best[0]
+        axes.plot(x.positions[i], z[i], marker="*", markersize=17, color=ACCENT, markeredgecolor="white")
+        axes.annotate(
+            f"best {show_metric(float(z[i]))}",
+            (x.positions[i], z[i]),
+            xytext=(0, 12),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
+            weight="bold",
+            color=INK,
+        )
+    low, high = z_range(result)
+    axes.set_ylim(low - 0.08 * (high - low), high + 0.14 * (high - low))
+    axes.set_xticks([at for at, _ in x.ticks], labels=[plain(text) for _, text in x.ticks])
+    axes.set_xlabel(plain(x.label), fontsize=10)
+    axes.set_ylabel(plain(visible(result.spec.metric)), fontsize=10)
+    axes.tick_params(labelsize=9, colors=GREY)
+    axes.grid(visible=True, color="#e4e7eb", linewidth=0.8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    save(figure, path)

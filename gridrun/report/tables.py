@@ -1,8 +1,6 @@
-"""cells.csv, best.csv, table.png and the leaderboard of the terminal."""
+"""The leaderboard, for the terminal and as a picture."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,108 +8,88 @@ from rich.table import Table
 from rich.text import Text
 
 from gridrun.aggregate import Aggregate
-from gridrun.cell import Value
+from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title, visible
+from gridrun.report.figures import GREY, INK, plain, save
 
-# Rows of table.png: what fits a page and can be read.
-MOST_ROWS = 20
-
-
-def write_csv(result: Aggregate, folder: Path) -> None:
-    """Write cells.csv and best.csv: the same bytes however the sweep was run; timings live in the store."""
-    _write(result.cells, folder / "cells.csv")
-    _write(_best_table(result), folder / "best.csv")
+PICTURED = 20
 
 
 def leaderboard(result: Aggregate, top: int) -> Table:
-    """The best combinations for the terminal, readable at 80 columns."""
-    spec = result.spec
+    """The best `top` combinations as a table for the terminal. Values are text, never markup."""
+    header, rows = rows_of(result, top)
     table = Table(
-        title=Text(f"{spec.name}: {result.selected_on}"), title_justify="left", caption_justify="left"
+        title=Text(f"{result.spec.name}: {selected_on(result)}"), title_justify="left", pad_edge=False
     )
-    table.add_column("#", justify="right")
-    for name in [axis.name for axis in result.axes] + ([spec.grid.budget] if spec.grid.budget else []):
-        table.add_column(Text(show_title(name)), justify="right", overflow="fold")
-    table.add_column(Text(show_title(spec.metric)), justify="right", style="bold")
-    for number, row in enumerate(result.best.head(top).to_dict("records"), start=1):
-        budget = [str(row["budget"])] if spec.grid.budget else []
-        shown = [show_value(row[axis.name]) for axis in result.axes]
-        table.add_row(str(number), *map(Text, shown + budget), Text(_metric(row, result)))
-    table.caption = Text(_caption(result))
+    table.add_column(Text(header[0]), justify="right", no_wrap=True)
+    for name in header[1:]:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row), style="bold" if row[0] == "1" else None)
+    if len(rows) < len(result.best):
+        table.caption = Text(f"{len(rows)} of {len(result.best):,}; all are in best.csv")
     return table
 
 
-def draw_table(result: Aggregate, folder: Path) -> None:
-    """table.png: the top rows of best.csv."""
-    shown = _best_table(result).head(MOST_ROWS)
-    rows = [[show_value(value) for value in row] for row in shown.itertuples(index=False, name=None)]
-    figure = Figure(figsize=(max(6.0, 1.7 * len(shown.columns)), 1.3 + 0.3 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axis("off")
-    axes.set_title(
-        f"{result.spec.name}: {result.selected_on}\n{_caption(result)}", fontsize=9, parse_math=False
+def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
+    """Header and rows as shown: rank, axes, metric (± its deviation over replicates), budget reached at."""
+    names, axes = result.names, [axis.name for axis in result.axes]
+    at = [] if result.budget is None else [result.budget.name]
+    header = ["#", *axes, visible(names.metric), *at]
+    rows = []
+    best = result.best.head(top)
+    columns = {name: best[name].tolist() for name in best.columns}
+    for index in range(len(best)):
+        metric = show_metric(columns[names.metric][index])
+        if result.spec.grid.replicates:
+            std, count = columns[names.std][index], columns[names.count][index]
+            metric += f" ± {show_metric(std)}" if not pd.isna(std) else f" (n = {count})"
+        rows.append(
+            [
+                str(index + 1),
+                *(show(columns[name][index]) for name in axes),
+                metric,
+                *(show(columns[name][index]) for name in at),
+            ]
+        )
+    return header, rows
+
+
+def draw_table(result: Aggregate, path: Path) -> None:
+    """Draw the top rows as a picture."""
+    header, rows = rows_of(result, PICTURED)
+    header = [clip(title(name), 24) for name in header]
+    rows = [[clip(value, 28) for value in row] for row in rows]
+    chars = [max(len(name), *(len(row[i]) for row in rows)) + 3 for i, name in enumerate(header)]
+    width = max(6.5, 0.105 * sum(chars))
+    words = caption(result, int(width * 13.5))
+    row_height, top, bottom = 0.29, 0.95, 0.3 + 0.17 * (words.count("\n") + 1)
+    height = top + row_height * len(rows) + bottom
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    left, right = 0.3, width - 0.3
+    share = (right - left) / sum(chars)
+    edges = [left + share * sum(chars[: i + 1]) for i in range(len(chars))]
+    axes.text(
+        left, height - 0.32, plain(f"Best of {result.spec.name}"), fontsize=13, weight="bold", color=INK
     )
-    drawn = axes.table(rows, colLabels=list(shown.columns), loc="upper center", cellLoc="center")
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(9)
-    drawn.scale(1, 1.35)
-    for (row, _), cell in drawn.get_celld().items():
-        cell.set_edgecolor("#d0d0d0")
-        cell.get_text().set_parse_math(False)
-        if row == 0:
-            cell.set_facecolor("#31688e")
-            cell.get_text().set_color("white")
-        elif row % 2 == 0:
-            cell.set_facecolor("#f3f6f8")
-    figure.savefig(folder / "table.png", dpi=150)
-
-
-def show_title(name: str) -> str:
-    """learning_rate -> Learning Rate."""
-    return " ".join(word[:1].upper() + word[1:] for word in name.replace("_", " ").split())
-
-
-def show_value(value: Value | None) -> str:
-    """A value for people: six digits of a float; control characters visible, so no escape code is active."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(show_value, value)) + "]"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-
-
-def _metric(row: dict[Any, Any], result: Aggregate) -> str:
-    spread = f" ± {row['std']:.2g}" if result.spec.grid.replicates and row["count"] > 1 else ""
-    return f"{row['metric']:.6g}{spread}"
-
-
-def _caption(result: Aggregate) -> str:
-    counts = result.cells["status"].value_counts()
-    parts = [f"{counts.get(state, 0)} {state}" for state in ("completed", "failed", "pending")]
-    fixed = ", ".join(f"{name} {show_value(value)}" for name, value in result.spec.grid.fixed.items())
-    diverged = f", {result.diverged} diverged" if result.diverged else ""
-    return f"cells: {', '.join(parts)}{diverged}" + (f"; fixed: {fixed}" if fixed else "")
-
-
-def _best_table(result: Aggregate) -> pd.DataFrame:
-    spec = result.spec
-    titles = {axis.name: show_title(axis.name) for axis in result.axes}
-    metric = show_title(spec.metric)
-    # An axis may bear the metric's name; two columns must not.
-    titles["metric"] = metric if metric not in titles.values() else f"{metric} (Metric)"
-    if spec.grid.replicates:
-        titles |= {"std": f"{metric} Std", "count": "Replicates"}
-    return result.best[list(titles)].rename(columns=titles)
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    safe = table.map(_neutral)
-    safe.to_csv(path, index=False, lineterminator="\n", na_rep="nan", encoding="utf-8")
-
-
-def _neutral(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets an apostrophe; lists become JSON."""
-    if isinstance(value, tuple):
-        return json.dumps(value)
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return value
+    count = f"top {len(rows)} of {len(result.best):,}" if len(rows) < len(result.best) else f"all {len(rows)}"
+    axes.text(right, height - 0.32, count, fontsize=9, color=GREY, ha="right")
+    base = height - 0.75
+    for edge, name in zip(edges, header, strict=True):
+        axes.text(edge - 0.08, base, plain(name), fontsize=9.5, weight="bold", ha="right", color=INK)
+    axes.plot([left, right], [base - 0.09] * 2, color=INK, linewidth=1.2)
+    for place, row in enumerate(rows):
+        y = base - row_height * (place + 1)
+        if place % 2 == 0:
+            axes.axhspan(
+                y - 0.09, y + row_height - 0.09, left / width, right / width, color="#f3f5f7", zorder=0
+            )
+        for column, (edge, value) in enumerate(zip(edges, row, strict=True)):
+            weight = "bold" if place == 0 and column else "normal"
+            color = GREY if column == 0 else INK
+            axes.text(edge - 0.08, y, plain(value), fontsize=9.5, ha="right", weight=weight, color=color)
+    axes.plot([left, right], [base - row_height * len(rows) - 0.09] * 2, color=INK, linewidth=0.8)
+    axes.text(left, bottom - 0.15, plain(words), fontsize=7, color=GREY, va="top", linespacing=1.4)
+    save(figure, path)

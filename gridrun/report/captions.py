@@ -1,0 +1,84 @@
+"""Words under every picture, table and page: what was selected on what, and values made readable."""
+
+import math
+import re
+import textwrap
+
+from gridrun.aggregate import Aggregate
+from gridrun.cell import Params
+
+
+def show(value: object) -> str:
+    """A parameter's value as grid.toml writes it, with control characters made visible."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(show, value)) + "]"
+    if isinstance(value, float) and len(repr(value)) > 8:
+        return f"{value:.6g}"
+    return visible(str(value))
+
+
+def show_metric(value: float) -> str:
+    """A metric to read, not to compute with: four digits after the point where that says something."""
+    if math.isnan(value):
+        return "diverged"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4g}"
+
+
+def visible(text: str) -> str:
+    """Text of strangers on one line, its control characters made visible."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def title(name: str) -> str:
+    """A column's or an axis's title: learning_rate is Learning Rate."""
+    return " ".join(word[:1].upper() + word[1:] for word in re.split(r"[_\s]+", visible(name)) if word)
+
+
+def clip(text: str, most: int) -> str:
+    """Text cut to a width, and seen to be cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def join(params: Params) -> str:
+    """Parameters as one line."""
+    return ", ".join(f"{name} = {show(value)}" for name, value in params.items())
+
+
+def selected_on(result: Aggregate) -> str:
+    """What `best` means here, e.g. "accuracy on split = test, highest first, best over epochs"."""
+    spec = result.spec
+    known = {**result.defaults, **spec.grid.fixed}
+    words = visible(spec.metric)
+    if "split" in known and all(axis.name != "split" for axis in spec.grid.all_axes):
+        words += f" on split = {show(known['split'])}"
+    words += ", highest first" if spec.mode == "max" else ", lowest first"
+    if spec.grid.replicates:
+        names = " and ".join(axis.name for axis in spec.grid.replicates)
+        words += f", mean over {names}"
+    if result.budget is not None:
+        words += f", best over {result.budget.name}"
+    return words
+
+
+def state(result: Aggregate) -> str:
+    """How much of the grid the report stands on."""
+    counts = result.counts
+    words = f"{counts['completed']:,} of {len(result.cells):,} cells completed"
+    words += f", {counts['failed']:,} failed" if counts["failed"] else ""
+    words += f", {counts['pending']:,} pending" if counts["pending"] else ""
+    return words + (f", {result.diverged:,} diverged" if result.diverged else "")
+
+
+def caption(result: Aggregate, width: int, lines: int = 5) -> str:
+    """The caption of a picture: what was selected on, the fixed parameters, the defaults."""
+    parts = [f"{result.spec.name}: {selected_on(result)}. {state(result)}."]
+    if result.spec.grid.fixed:
+        parts.append(f"Fixed: {join(result.spec.grid.fixed)}.")
+    if result.defaults:
+        parts.append(f"Defaults: {join(result.defaults)}.")
+    wrapped = [line for part in parts for line in textwrap.wrap(part, width)]
+    if len(wrapped) > lines:
+        wrapped = [*wrapped[: lines - 1], clip(wrapped[lines - 1], width - 2) + " …"]
+    return "\n".join(wrapped)

@@ -1,0 +1,110 @@
+"""What all pictures share. matplotlib's surprises are met here.
+
+- pyplot keeps global state and picks a screen: figures are made by the object-oriented API, on Agg.
+- A `$` in a text starts mathematics: `plain` takes its meaning away.
+- A character that the font lacks is a warning: it is drawn as a box, which says enough.
+- Logarithmic axes do not work in 3-D: `Scale` takes logarithms itself and labels the ticks.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gridrun.aggregate import Floats
+from gridrun.cell import Value
+from gridrun.grid import Axis
+from gridrun.report.captions import clip, show
+
+DPI = 150
+INK, GREY, ACCENT = "#1f2933", "#5f6b7a", "#d6336c"
+# viridis: even in lightness, so it reads in grey and to colour-blind eyes alike.
+COLOURS = "viridis"
+LOG_FROM = 30.0  # an axis whose largest value is so many times its smallest is drawn on a log scale
+MOST_TICKS = 8
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib draws as it stands."""
+    return text.replace("$", r"\$")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG: the same bytes for the same content, without program name or time."""
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings(), matplotlib.rc_context({"text.usetex": False, "path.simplify": True}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, dpi=DPI, facecolor="white", format="png", metadata={"Software": None})
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where an axis's values lie in a picture. `kept` are the values drawn, ascending in position.
+
+    `positions` has one entry for each of `kept`; `ticks` pairs a position with its label.
+    """
+
+    axis: Axis
+    kept: tuple[int, ...]
+    positions: Floats
+    ticks: tuple[tuple[float, str], ...]
+    log: bool
+
+    @property
+    def label(self) -> str:
+        return self.axis.name + (" (log scale)" if self.log else "")
+
+
+def is_numeric(axis: Axis) -> bool:
+    """Whether an axis's values have distances; truth values, texts and lists have none."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.values)
+
+
+def scale(axis: Axis, most: int, always: int | None = None) -> Scale:
+    """Place an axis's values: numbers by size, others evenly in the order written.
+
+    No more than `most` values are kept, evenly chosen, the `always`-th among them.
+    """
+    order = list(range(len(axis.values)))
+    numeric = is_numeric(axis)
+    numbers = [float(value) for value in axis.values] if numeric else []  # type: ignore[arg-type]
+    if numeric:
+        order.sort(key=numbers.__getitem__)
+    kept = thin(order, most, always)
+    log = numeric and min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_FROM
+    if numeric:
+        places = [math.log10(numbers[i]) if log else numbers[i] for i in kept]
+    else:
+        places = [float(i) for i in range(len(kept))]
+    labels = thin(range(len(kept)), MOST_TICKS, None)
+    span = max(places) - min(places)
+    ticks: list[tuple[float, str]] = []
+    for i in labels:
+        # Labels nearer than a twentieth of the axis would be printed over each other.
+        if not ticks or places[i] - ticks[-1][0] >= span / 20:
+            ticks.append((places[i], clip(tick(axis.values[kept[i]]), 16)))
+    return Scale(axis, tuple(kept), np.array(places), tuple(ticks), log)
+
+
+def tick(value: Value) -> str:
+    """A value short enough for a tick."""
+    return f"{value:.4g}" if isinstance(value, float) else show(value)
+
+
+def thin(items: "list[int] | range", most: int, always: int | None) -> list[int]:
+    """At most `most` of the items, evenly chosen, first and last included, and `always` among them."""
+    items = list(items)
+    if len(items) <= most:
+        return items
+    picked = {round(i * (len(items) - 1) / (most - 1)) for i in range(most)}
+    if always is not None and always in items:
+        place = items.index(always)
+        if place not in picked:
+            picked.discard(min(picked - {0, len(items) - 1}, key=lambda p: abs(p - place), default=-1))
+            picked.add(place)
+    return [items[place] for place in sorted(picked)]
