@@ -16,6 +16,8 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
     otherwise be filled with a download. Only the cache directory, which nobody types, may be absent.
     """
     for origin, named in (("data_dir", data_dir), (VARIABLE, os.environ.get(VARIABLE))):
+        if not isinstance(named, str | None):
+            raise ConfigError(f'{origin} must be a path, found {named!r}; write a string, as in "data"')
         if named:
             try:
                 root = Path(named).expanduser().absolute()

@@ -523,6 +523,10 @@ class TestFolders:
         ):
             datasets.fingerprint("mnist", data_dir="~nobody-of-that-name/x")
 
+    def test_a_data_dir_that_is_no_path_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="data_dir must be a path, found 3; write a string"):
+            datasets.fingerprint("mnist", data_dir=3)  # type: ignore[arg-type]
+
     def test_the_digits_need_no_directory(self, tmp_path: Path) -> None:
         assert measure("digits", tmp_path / "absent") == (1, 28, 28, 10)
 
