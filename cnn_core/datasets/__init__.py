@@ -143,7 +143,7 @@ def _folder(name: str, data_dir: str | None) -> Path:
         raise ConfigError(f"dataset must be {_either(DATASETS)}, found {name!r}")
     if name == "digits":
         return _NO_FOLDER
-    with _told_as_config_error(Path(data_dir or "")):
+    with _told_as_config_error(Path(name)):
         return find_folder(name, data_dir)
 
 
@@ -244,7 +244,10 @@ def _draw(name: str, folder: Path, train_size: int, test_size: int, data_seed: i
 
 @contextmanager
 def _told_as_config_error(folder: Path) -> Iterator[None]:
-    """Turn a file that the system does not let us read into the one line that says so."""
+    """Turn a file that the system does not let us read into the one line that says so.
+
+    Names `folder` where the system does not say which file it was.
+    """
     try:
         yield
     except OSError as error:
