@@ -23,11 +23,12 @@ def write(path: Path, meta: str, parameters: NDArray[np.float32], statistics: ND
 def read(path: Path) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
     """Return what `write` was given. Raises: ConfigError if the file is missing or something else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta, parameters, statistics = str(file["meta"]), file["parameters"], file["statistics"]
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a checkpoint that Model.save wrote") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: is no checkpoint ({error}); name one that Model.save wrote") from None
     for name, array in (("parameters", parameters), ("statistics", statistics)):
         if array.dtype != np.float32 or array.ndim != 1:

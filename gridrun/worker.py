@@ -91,9 +91,10 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
         faulthandler.dump_traceback_later(job.timeout_s, exit=True, file=_stack_file)
     try:
         for metrics in _epochs(function(**params)):
-            history.append(_checked(metrics, job.metric))
+            # Asked once more than needed, so that what the function does after its last epoch is done.
             if task.epochs is not None and len(history) == task.epochs:
                 break
+            history.append(_checked(metrics, job.metric))
     # SystemExit too: a cell that calls sys.exit has failed, and ends neither its worker nor the sweep.
     except (Exception, SystemExit) as error:
         failure = Failure(_one_line(error), _own_traceback(error))

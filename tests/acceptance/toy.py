@@ -1,0 +1,51 @@
+"""A train function that keeps a ledger of what it was asked, and can be made to fail in many ways."""
+
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def train(
+    *, a: int, b: float = 1.0, epochs: int = 1, mode: str = "ok", ledger: str = "", nap: float = 0.0
+) -> Iterator[dict[str, float]]:
+    note(ledger, f"start {a} {b} {epochs}")
+    for epoch in range(epochs):
+        time.sleep(nap)
+        if a == 2:
+            misbehave(mode)
+        print("noise on stdout")
+        yield {"accuracy": a * b / (epoch + 1), "loss": float(epoch)}
+    note(ledger, f"end {a} {b} {epochs}")
+
+
+def misbehave(mode: str) -> None:
+    if mode == "raise":
+        raise ValueError("bad luck\nin two lines")
+    if mode == "exit":
+        os._exit(3)
+    if mode == "sysexit":
+        raise SystemExit(4)
+    if mode == "kill":
+        os.kill(os.getpid(), 9)
+    if mode == "segv":
+        ctypes.string_at(0)
+    if mode == "hang":
+        time.sleep(600)
+    if mode == "hang-native":
+        ctypes.PyDLL(None).sleep(600)  # keeps the GIL
+
+
+def note(ledger: str, line: str) -> None:
+    if ledger:
+        with Path(ledger).open("a") as file:
+            file.write(line + "\n")
+
+
+def validate(*, a: int, **_: object) -> None:
+    if a < 0:
+        raise ValueError(f"a must be 0 or more, found {a}; write 1")
+
+
+train.validate = validate  # type: ignore[attr-defined]

@@ -1,0 +1,188 @@
+"""The whole network: its gradient, its training, its promises of equality."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnn_core
+from cnn_core import engine
+from cnn_core.blas import choose_core_type
+from cnn_core.config import Config
+from cnn_core.network import build_network, initial_parameters, initial_statistics
+
+SMALL = {"train_size": 100, "test_size": 100}
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 11, 13)])
+def test_gradient_of_the_network_equals_finite_differences(norm: str, shape: tuple[int, int, int]) -> None:
+    config = Config(conv_channels=(2, 3), kernel_size=3, norm=norm, dropout_rate=0.4)
+    network = build_network(config, shape, 4)
+    rng = np.random.default_rng(0)
+    parameters = initial_parameters(network, "he", rng).astype(float)
+    statistics = initial_statistics(network).astype(float)
+    labels = np.array([0, 3, 1, 2, 2], np.int32)
+    pixels = rng.random((5, *shape))
+    buffers = engine.Buffers.allocate(network, 5, np.float64)
+
+    def loss(at: np.ndarray) -> float:
+        buffers.activations[: pixels.size] = pixels.ravel()
+        total, _ = engine.run_step(
+            network.table, at, statistics, buffers.arrays(), labels, config.dropout_rate, np.uint64(5)
+        )
+        return float(total) / len(labels)
+
+    loss(parameters)
+    gradient = buffers.dparameters.copy()
+    for place in rng.choice(parameters.size, 40, replace=False):
+        moved = []
+        for step in (1e-6, -1e-6):
+            shifted = parameters.copy()
+            shifted[place] += step
+            moved.append(loss(shifted))
+        assert gradient[place] == pytest.approx((moved[0] - moved[1]) / 2e-6, rel=1e-4, abs=1e-7)
+
+
+def test_a_shorter_run_is_the_beginning_of_a_longer_one_bit_for_bit() -> None:
+    for batch_size in (3, 30):
+        short = list(cnn_core.train(epochs=2, batch_size=batch_size, **SMALL))
+        long = list(cnn_core.train(epochs=5, batch_size=batch_size, **SMALL))
+        assert short == long[:2]
+
+
+def test_the_same_parameters_give_the_same_bits_in_another_process() -> None:
+    code = "import cnn_core; print([*cnn_core.train(epochs=1, train_size=100, test_size=100)])"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == str([*cnn_core.train(epochs=1, **SMALL)])
+
+
+def test_a_pinned_run_keeps_its_losses() -> None:
+    """Measured with this engine on 600 digits; rounding differs between BLAS builds, hence the tolerance."""
+    found = [m["train_loss"] for m in cnn_core.train(epochs=3)]
+    np.testing.assert_allclose(found, [1.6506, 0.34559, 0.14359], rtol=0.02)
+
+
+def test_the_study_reaches_its_accuracy_and_the_seed_matters() -> None:
+    runs = [[m["accuracy"] for m in cnn_core.train(seed=seed)] for seed in (0, 1)]
+    assert min(run[-1] for run in runs) > 0.93
+    assert runs[0] != runs[1]
+
+
+def test_the_last_smaller_batch_is_used() -> None:
+    whole = cnn_core.fit(epochs=1, batch_size=50, **SMALL)
+    cut = cnn_core.fit(epochs=1, batch_size=60, **SMALL)
+    assert np.isfinite(cut.parameters).all()
+    assert (whole.parameters != cut.parameters).any()
+    assert len(list(cnn_core.train(epochs=1, batch_size=1000, **SMALL))) == 1
+
+
+def test_divergence_is_nan_from_then_on_and_no_error() -> None:
+    found = list(cnn_core.train(learning_rate=1e20, norm="none", epochs=3, **SMALL))
+    assert len(found) == 3
+    assert all(math.isnan(m["accuracy"]) and math.isnan(m["loss"]) for m in found)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"conv_channels": [6]},
+        {"conv_channels": [4, 4, 4], "kernel_size": 3, "padding": 1},
+        {"norm": "none", "init": "he", "schedule": "constant"},
+        {"dropout_rate": 0, "init": "glorot", "schedule": "exponential"},
+        {"split": "validation", "stride": 2, "kernel_size": 3, "conv_channels": [3]},
+    ],
+    ids=str,
+)
+def test_every_kind_of_network_learns(params: dict[str, object]) -> None:
+    accuracies = [m["accuracy"] for m in cnn_core.train(epochs=3, **{"batch_size": 3, **params})]  # type: ignore[arg-type]
+    assert max(accuracies) > 0.5
+
+
+def test_schedules_are_those_of_the_documentation() -> None:
+    rates = {
+        s: [Config(learning_rate=1, schedule=s).rate(e) for e in range(3)]
+        for s in ("compound", "exponential")
+    }
+    assert rates["compound"] == pytest.approx([1, 0.95, 0.95**3])
+    assert rates["exponential"] == pytest.approx([1, 0.95, 0.95**2])
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number from 1, found 0"),
+        ({"dropout_rate": 1}, "dropout_rate must be in [0, 1), found 1"),
+        ({"learning_rate": math.nan}, "learning_rate must be a number above 0"),
+        ({"norm": "layer"}, "norm must be one of batch, none, found 'layer'"),
+        ({"dataset": "cats"}, "cats"),
+        ({"conv_channels": [6, 0]}, "conv_channels"),
+        ({"kernel_size": 29}, "does not fit convolution 1, whose input is 1x28x28"),
+        ({"conv_channels": [6, 16, 8]}, "does not fit convolution 3, whose input is 16x4x4"),
+        ({"train_size": 1797}, "1797"),
+    ],
+    ids=str,
+)
+def test_what_cannot_run_is_refused_in_one_line(params: dict[str, object], words: str) -> None:
+    with pytest.raises(cnn_core.ConfigError) as refusal:
+        cnn_core.train.validate(**params)  # type: ignore[attr-defined]
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_checkpoint_gives_back_every_bit_and_predicts(tmp_path: Path) -> None:
+    model = cnn_core.fit(epochs=2)
+    model.save(tmp_path / "weights.npz")
+    again = cnn_core.load(tmp_path / "weights.npz")
+    assert again.config == model.config
+    assert again.parameters.tobytes() == model.parameters.tobytes()
+    assert again.statistics.tobytes() == model.statistics.tobytes()
+    images = cnn_core.datasets.load(
+        "digits",
+        data_dir=None,
+        train_size=600,
+        test_size=1000,
+        data_seed=0,
+        split="test",
+        validation_size=None,
+    )
+    right = (again.predict(images.test_x) == images.test_y).mean()
+    assert right == pytest.approx([m["accuracy"] for m in cnn_core.train(epochs=2)][-1])
+    with pytest.raises(cnn_core.ConfigError, match="images must have shape"):
+        again.predict(images.test_x[:, :, 1:])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"\x93NUMPY"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.npz"
+    path.write_bytes(content)
+    with pytest.raises(cnn_core.ConfigError, match="is no checkpoint"):
+        cnn_core.load(path)
+    with pytest.raises(cnn_core.ConfigError, match="no such file"):
+        cnn_core.load(tmp_path / "none.npz")
+
+
+def test_validating_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, cnn_core; cnn_core.train.validate(); cnn_core.train.fingerprint();"
+        "print([m for m in ('numba', 'scipy', 'sklearn', 'pandas') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_core_type_follows_the_flags_and_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags : fpu avx512f avx512cd avx512bw avx512dq avx512vl\n")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert choose_core_type(info) is None
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    assert choose_core_type(info) == "SkylakeX"
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    info.write_text("flags : fpu avx2\n")
+    assert choose_core_type(info) is None

@@ -1,0 +1,116 @@
+"""The store: what is saved is kept, what is not ours is refused, nothing is overwritten."""
+
+import contextlib
+import math
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gridrun.cell import Identity
+from gridrun.errors import EnvironmentFault, InputError
+from gridrun.store import FILE, Failure, Outcome, Progress, Store
+
+IDENTITY = Identity("m:f", "1", ((None, 2),))
+
+
+def outcome(name: str, epochs: int, reason: str = "") -> Outcome:
+    history = [{"accuracy": k / 10, "loss": math.nan if k else math.inf} for k in range(epochs)]
+    return Outcome(name, {"a": 1}, history, Failure(reason, "trace") if reason else None, 0.1)
+
+
+def save(directory: Path, *outcomes: Outcome) -> None:
+    with Store.write(directory) as store:
+        store.begin("text", IDENTITY, {"b": (1, 2)}, {"python": "3"})
+        store.save(outcomes)
+
+
+def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 3), outcome("two", 1, "bad"))
+    with Store.read(tmp_path) as store:
+        assert store.progress() == {"one": Progress(3, False), "two": Progress(1, True)}
+        history = store.history_of("one")
+        assert [m["accuracy"] for m in history] == [0, 0.1, 0.2]
+        assert history[0]["loss"] == math.inf
+        assert math.isnan(history[1]["loss"])
+        assert store.failure_of("two") == Failure("bad", "trace")
+        assert store.failure_of("one") is None
+        assert (store.grid_text(), store.identity(), store.defaults()) == ("text", IDENTITY, {"b": (1, 2)})
+        assert store.run_of("one")["python"] == "3"
+
+
+def test_a_longer_history_stays_and_success_clears_a_failure(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 3))
+    save(tmp_path, outcome("one", 1, "bad"))
+    with Store.read(tmp_path) as store:
+        assert store.progress() == {"one": Progress(3, True)}
+    save(tmp_path, outcome("one", 5))
+    with Store.read(tmp_path) as store:
+        assert store.progress() == {"one": Progress(5, False)}
+
+
+def test_status_of_a_cell_follows_from_its_trajectory() -> None:
+    assert [Progress(3, True).status(k) for k in (2, 3, 4)] == ["completed", "completed", "failed"]
+    assert [Progress(0, False).status(k) for k in (None, 1)] == ["pending", "pending"]
+
+
+def test_a_second_writer_is_turned_away(tmp_path: Path) -> None:
+    with (
+        Store.write(tmp_path),
+        pytest.raises(EnvironmentFault, match=f"process {os.getpid()}"),
+        Store.write(tmp_path),
+    ):
+        pass
+
+
+def test_a_row_that_fails_its_checksum_is_run_again(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 3), outcome("two", 3))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE history SET metrics = replace(metrics, '0.1', '0.9') WHERE trajectory = 'one'")
+    db.close()
+    with Store.read(tmp_path) as store:
+        assert set(store.progress()) == {"two"}
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\1" * 4000])
+def test_a_corrupt_store_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    for opening in (Store.write, Store.read):
+        with pytest.raises(EnvironmentFault), opening(tmp_path):
+            pass
+    assert (tmp_path / FILE).read_bytes() == content
+
+
+def test_a_store_of_another_program_or_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    with pytest.raises(EnvironmentFault, match="another program"), Store.write(tmp_path):
+        pass
+    (tmp_path / FILE).unlink()
+    save(tmp_path, outcome("one", 1))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    for opening in (Store.write, Store.read):
+        with pytest.raises(EnvironmentFault, match="newer gridrun"), opening(tmp_path):
+            pass
+
+
+def test_truncated_anywhere_a_store_is_healed_or_refused(tmp_path: Path) -> None:
+    save(tmp_path, *(outcome(f"t{i}", 3) for i in range(50)))
+    whole = (tmp_path / FILE).read_bytes()
+    for size in range(0, len(whole), 997):
+        (tmp_path / FILE).write_bytes(whole[:size])
+        with contextlib.suppress(EnvironmentFault), Store.write(tmp_path) as store:
+            assert set(store.progress().values()) <= {Progress(3, False)}
+
+
+def test_a_directory_of_something_else_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="no sweep directory"), Store.write(tmp_path):
+        pass
+    with pytest.raises(InputError, match="holds no"), Store.read(tmp_path):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["letter.txt"]
