@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -29,19 +30,31 @@ def panels(result: Aggregate) -> list[str]:
     return [metric for metric in [chosen, *sorted(others, key=likeness)] if metric in known]
 
 
-def label(result: Aggregate, curve: Curve) -> str:
+def label(curve: Curve) -> str:
     """Which curve this is: its rank and its parameters."""
     params = ", ".join(f"{name} {show(value)}" for name, value in curve.params.items())
-    return f"#{curve.place}  {clip(params, 64)}"
+    return f"#{curve.place}  {clip(params, 70)}"
+
+
+def middle(result: Aggregate) -> int:
+    """How many of the curves are called the best; the others are the worst."""
+    return (len(result.curves) + 1) // 2
+
+
+def colour(result: Aggregate, place: int) -> str:
+    """The place-th curve's colour: best ones dark, worst ones light, told apart in grey too."""
+    half = middle(result)
+    share = 0.02 + 0.5 * place / half if place < half else 0.62 + 0.36 * (place - half) / half
+    return to_hex(matplotlib.colormaps[COLOURS](share))
 
 
 def draw_curves(result: Aggregate, path: Path) -> None:
     """Draw the selection metric in one panel and a loss, or the next best, in another."""
     metrics = panels(result)[:PANELS]
     words = caption(result, 150)
-    rows = len(result.curves)
+    half = middle(result)
     bottom = 0.35 + 0.16 * (words.count("\n") + 1)
-    legend = 0.3 + 0.21 * rows
+    legend = 0.45 + 0.2 * half
     height = 0.7 + 3.3 + 0.55 + legend + bottom
     figure = Figure(figsize=(10.5, height))
     figure.text(
@@ -65,33 +78,36 @@ def draw_curves(result: Aggregate, path: Path) -> None:
     for place, metric in enumerate(metrics):
         box = (left + place * (width + gap), (bottom + legend + 0.55) / height, width, 3.3 / height)
         handles = _draw_panel(figure.add_axes(box), result, metric)
-    figure.legend(
-        handles,
-        [plain(label(result, curve)) for curve in result.curves],
-        loc="upper left",
-        bbox_to_anchor=(0.065, (bottom + legend) / height),
-        fontsize=8.5,
-        frameon=False,
-        borderaxespad=0,
-    )
+    for words, part, x in (("Best", slice(0, half), left), ("Worst", slice(half, None), left + 0.5)):
+        if result.curves[part]:
+            figure.legend(
+                handles[part],
+                [plain(label(curve)) for curve in result.curves[part]],
+                title=words,
+                alignment="left",
+                loc="upper left",
+                bbox_to_anchor=(x - 0.01, (bottom + legend) / height),
+                fontsize=8.5,
+                title_fontproperties={"size": 9, "weight": "bold"},
+                frameon=False,
+                borderaxespad=0,
+                handlelength=3,
+            )
     save(figure, path)
 
 
 def _draw_panel(axes: Axes, result: Aggregate, metric: str) -> list[Line2D]:
-    colours = matplotlib.colormaps[COLOURS]
-    half = (len(result.curves) + 1) // 2
+    half = middle(result)
     longest, drawn, handles = 1, [], []
     for place, curve in enumerate(result.curves):
         values = curve.history.get(metric, [])
         longest = max(longest, len(values))
         good = place < half
-        # Best ones dark and solid, worst ones light and dashed: told apart in grey too.
-        share = 0.05 + 0.4 * place / half if good else 0.62 + 0.26 * (place - half) / half
         epochs = range(1, len(values) + 1)
         handles += axes.plot(
             epochs,
             values,
-            color=colours(share),
+            color=colour(result, place),
             linestyle="-" if good else "--",
             marker="o" if good else "s",
             markersize=4.5,

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from gridrun.aggregate import SHOWN_FAILURES, Aggregate
 from gridrun.report.captions import clip, join, selected_on, show, show_metric, state, title, visible
-from gridrun.report.curves import label, panels
+from gridrun.report.curves import colour, label, middle, panels
 from gridrun.report.figures import ACCENT
 from gridrun.report.surfaces import Surface, heading, surfaces, z_range
 from gridrun.report.tables import rows_of
@@ -32,15 +32,18 @@ PAGE = Template("""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1120px; margin: 2em auto; padding: 0 1em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1120px;
+  margin: 2em auto; padding: 0 1em; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2em; border-bottom: 1px solid #dde2e8; }
 .note { color: #5f6b7a; } .scroll { max-height: 30em; overflow: auto; border: 1px solid #dde2e8; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .3em .8em; text-align: right; } th { position: sticky; top: 0; background: #f3f5f7; }
 #best th { cursor: pointer; } #best th:focus-visible { outline: 2px solid #1f6feb; }
 #best tbody tr:nth-child(odd) { background: #fafbfc; } #best tr[data-rank="1"] td { font-weight: 600; }
-.plots { display: flex; flex-wrap: wrap; } .plots > div { flex: 1 1 500px; min-width: 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.5em; } dt { color: #5f6b7a; } dd { margin: 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); }
+.plots > div { min-width: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.5em; }
+dt { color: #5f6b7a; } dd { margin: 0; }
 pre { overflow: auto; background: #f3f5f7; padding: .8em; }
 </style>
 <script>$plotly</script>
@@ -73,10 +76,12 @@ document.querySelectorAll("#best th").forEach((head, column) => {
     head.closest("tr").querySelectorAll("th").forEach(th => th.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const body = document.querySelector("#best tbody");
-    const key = row => { const t = row.cells[column].textContent, n = parseFloat(t); return isNaN(n) ? t : n; };
+    const key = row => { const t = row.cells[column].textContent, n = parseFloat(t);
+      return isNaN(n) ? t : n; };
     [...body.rows].sort((a, b) => {
       const x = key(a), y = key(b);
-      const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y));
+      const order = typeof x === "number" && typeof y === "number"
+        ? x - y : String(x).localeCompare(String(y));
       return up ? order : -order;
     }).forEach(row => body.append(row));
   };
@@ -167,7 +172,13 @@ def _plot(data: list[Any], name: str, heading: str, height: int, **layout: Any) 
     )
     # A name of our own: plotly would draw one at random, and no two pages would be alike.
     return str(
-        to_html(figure, include_plotlyjs=False, full_html=False, div_id=name, config={"displaylogo": False})
+        to_html(
+            figure,
+            include_plotlyjs=False,
+            full_html=False,
+            div_id=name,
+            config={"displaylogo": False, "responsive": True},
+        )
     )
 
 
@@ -199,7 +210,8 @@ def _surface(result: Aggregate, surface: Surface, place: int) -> str:
     z = [_numbers(column) for column in surface.z.T]
     told = [
         [
-            f"{_safe(x.axis.name)} {_safe(show(x.axis.values[i]))}<br>{_safe(y.axis.name)} {_safe(show(y.axis.values[j]))}"
+            f"{_safe(x.axis.name)} {_safe(show(x.axis.values[i]))}<br>"
+            f"{_safe(y.axis.name)} {_safe(show(y.axis.values[j]))}"
             for i in x.kept
         ]
         for j in y.kept
@@ -246,14 +258,14 @@ def _surface(result: Aggregate, surface: Surface, place: int) -> str:
 
 
 def _curve(result: Aggregate, metric: str, place: int) -> str:
-    half = (len(result.curves) + 1) // 2
+    half = middle(result)
     data = [
         go.Scatter(
             x=list(range(1, len(curve.history.get(metric, [])) + 1)),
             y=_numbers(curve.history.get(metric, [])),
             mode="lines+markers",
-            name=_safe(label(result, curve)),
-            line={"dash": "solid" if i < half else "dash"},
+            name=_safe(label(curve)),
+            line={"dash": "solid" if i < half else "dash", "color": colour(result, i)},
         )
         for i, curve in enumerate(result.curves)
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
 from gridrun.aggregate import Aggregate, Floats
 from gridrun.report.captions import caption, clip, selected_on, show, show_metric, visible
@@ -21,7 +21,10 @@ from gridrun.report.figures import ACCENT, COLOURS, GREY, INK, Scale, is_numeric
 
 MOST_VALUES = 48  # values of an axis in one surface
 MOST_SURFACES = 12
-QUADS = 6_000  # facets in one surface
+SEAM = (1.0, 1.0, 1.0, 0.8)
+ELEVATION = 27.0
+BOX = (1.15, 1.15, 0.8)
+QUADS = 9_000  # facets in one surface
 
 
 @dataclass(frozen=True)
@@ -191,22 +194,19 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     low, high = z_range(result)
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
     x, z = surface.x, surface.z
-    quads, heights = _facets(x.positions, y.positions, z)
-    if len(quads):
+    facets, heights = _facets(x.positions, y.positions, z)
+    seams = _seams(x.positions, y.positions, z) + _towards_viewer(x, y, high - low, view)
+    if len(facets) or len(seams):
+        # One collection, as only within one does matplotlib draw what is behind first.
         axes.add_collection3d(
             Poly3DCollection(
-                quads, facecolors=colours.to_rgba(heights), linewidths=0, antialiased=False, zorder=1
+                np.concatenate([facets, seams]),
+                facecolors=np.concatenate([colours.to_rgba(heights), np.zeros((len(seams), 4))]),
+                edgecolors=np.concatenate([colours.to_rgba(heights), np.tile(SEAM, (len(seams), 1))]),
+                linewidths=0.8,
+                zorder=1,
             )
         )
-    lines = [
-        [(x.positions[i], y.positions[j], z[i, j]) for j in range(z.shape[1])] for i in range(z.shape[0])
-    ]
-    lines += [
-        [(x.positions[i], y.positions[j], z[i, j]) for i in range(z.shape[0])] for j in range(z.shape[1])
-    ]
-    sound = [run for line in lines for run in _unbroken(line)]
-    if sound:
-        axes.add_collection3d(Line3DCollection(sound, colors="white", linewidths=0.7, alpha=0.75, zorder=2))
     i, j = np.nonzero(np.isfinite(z))
     if len(i) <= 600:
         axes.scatter(
@@ -216,11 +216,12 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     _dress(axes, x, y, plain(visible(result.spec.metric)))
     margin = 0.06 * (high - low)
     axes.set_zlim(low - margin, high + margin)
-    axes.view_init(elev=27, azim=view)
-    axes.set_box_aspect((1.15, 1.15, 0.8), zoom=0.92)
+    axes.set_proj_type("ortho")
+    axes.view_init(elev=ELEVATION, azim=view)
+    axes.set_box_aspect(BOX, zoom=1.04)
     bar = figure.colorbar(colours, cax=figure.add_axes((0.885, bottom + 0.12, 0.02, top - bottom - 0.24)))
     bar.ax.tick_params(labelsize=8.5, colors=GREY)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     save(figure, path)
 
 
@@ -277,7 +278,7 @@ def _dress(axes: Any, x: Scale, y: Scale, metric: str) -> None:
 def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
     """Cut every sound patch between four cells into small facets, bilinear between the measured corners."""
     patches = max(1, (len(x) - 1) * (len(y) - 1))
-    fine = max(1, min(12, math.isqrt(QUADS // patches)))
+    fine = max(1, min(24, math.isqrt(QUADS // patches)))
     shares = np.linspace(0.0, 1.0, fine + 1)
     quads, heights = [], []
     for i, j in itertools.product(range(len(x) - 1), range(len(y) - 1)):
@@ -297,11 +298,30 @@ def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(quads), np.concatenate(heights)
 
 
-def _unbroken(line: list[tuple[float, float, float]]) -> Iterator[list[tuple[float, float, float]]]:
-    for sound, run in itertools.groupby(line, key=lambda point: math.isfinite(point[2])):
-        points = list(run)
-        if sound and len(points) > 1:
-            yield points
+def _towards_viewer(x: Scale, y: Scale, height: float, azim: float) -> Floats:
+    """A small step to the viewer, who in parallel projection sees nothing of it: seams before facets."""
+    elev, azim = math.radians(ELEVATION), math.radians(azim)
+    step = np.array([math.cos(elev) * math.cos(azim), math.cos(elev) * math.sin(azim), math.sin(elev)])
+    spans = np.array([np.ptp(x.positions) or 1.0, np.ptp(y.positions) or 1.0, height])
+    return np.asarray(0.04 * step * spans / np.array(BOX))
+
+
+def _seams(x: Floats, y: Floats, z: Floats) -> Floats:
+    """The lines through the measured points, as facets without width, in pieces short enough to sort."""
+    points = np.stack([*np.meshgrid(x, y, indexing="ij"), z], axis=2)
+    ends = [
+        np.stack([side[0], side[1]], axis=2).reshape(-1, 2, 3)
+        for side in ((points[:-1], points[1:]), (points[:, :-1], points[:, 1:]))
+    ]
+    lines = np.concatenate(ends)
+    lines = lines[np.isfinite(lines).all(axis=(1, 2))]
+    pieces = max(1, min(24, math.isqrt(QUADS // max(1, len(x) * len(y)))))
+    shares = np.linspace(0.0, 1.0, pieces + 1)[:, None]
+    cut = [start + shares * (end - start) for start, end in lines]
+    if not cut:
+        return np.empty((0, 4, 3))
+    first, last = np.concatenate([c[:-1] for c in cut]), np.concatenate([c[1:] for c in cut])
+    return np.stack([first, last, last, first], axis=1)
 
 
 def _view(drawn: list[Surface]) -> float:

@@ -61,7 +61,7 @@ def draw_table(result: Aggregate, path: Path) -> None:
     rows = [[clip(value, 28) for value in row] for row in rows]
     chars = [max(len(name), *(len(row[i]) for row in rows)) + 3 for i, name in enumerate(header)]
     width = max(6.5, 0.105 * sum(chars))
-    words = caption(result, int(width * 13.5))
+    words = caption(result, int(width * 17))
     row_height, top, bottom = 0.29, 0.95, 0.3 + 0.17 * (words.count("\n") + 1)
     height = top + row_height * len(rows) + bottom
     figure = Figure(figsize=(width, height))
