@@ -263,5 +263,5 @@ def test_the_report_holds_what_the_contract_lists_and_runs_no_code(
     found = {path.name for path in (tmp_path / "results" / "toy" / "report").iterdir()}
     assert found == {"cells.csv", "best.csv", "table.png", "surface-a-b.png", "curves.png", "report.html"}
     best = (tmp_path / "results/toy/report/best.csv").read_text().splitlines()
-    assert best[:2] == ["A,B,Accuracy", "3,1.0,3.0"]
-    assert run("status").stdout.splitlines()[-1].startswith("best accuracy 3: a 3, b 1.0, epochs 2")
+    assert best[:2] == ["A,B,Accuracy", "3,1.0,1.5"]
+    assert run("status").stdout.splitlines()[-1].startswith("best accuracy 1.5: a 3, b 1.0, epochs 2")
