@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
@@ -22,6 +22,7 @@ from gridrun.report.figures import ACCENT, COLOURS, GREY, INK, Scale, is_numeric
 MOST_VALUES = 48  # values of an axis in one surface
 MOST_SURFACES = 12
 SEAM = (1.0, 1.0, 1.0, 0.8)
+MOST_DOTS = 400
 ELEVATION = 27.0
 BOX = (1.15, 1.15, 0.8)
 QUADS = 9_000  # facets in one surface
@@ -195,22 +196,22 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
     x, z = surface.x, surface.z
     facets, heights = _facets(x.positions, y.positions, z)
-    seams = _seams(x.positions, y.positions, z) + _towards_viewer(x, y, high - low, view)
-    if len(facets) or len(seams):
+    forward, right, up = _screen(x, y, high - low, view)
+    seams = _seams(x.positions, y.positions, z) + 0.04 * forward
+    dots = _dots(x.positions, y.positions, z, right, up) + 0.05 * forward
+    shapes = [*facets, *seams, *dots]
+    if shapes:
         # One collection, as only within one does matplotlib draw what is behind first.
+        clear, dark = np.zeros((len(seams), 4)), np.tile(to_rgba(INK), (len(dots), 1))
+        inside = colours.to_rgba(heights)
         axes.add_collection3d(
             Poly3DCollection(
-                np.concatenate([facets, seams]),
-                facecolors=np.concatenate([colours.to_rgba(heights), np.zeros((len(seams), 4))]),
-                edgecolors=np.concatenate([colours.to_rgba(heights), np.tile(SEAM, (len(seams), 1))]),
+                shapes,
+                facecolors=np.concatenate([inside, clear, dark]),
+                edgecolors=np.concatenate([inside, np.tile(SEAM, (len(seams), 1)), dark]),
                 linewidths=0.8,
                 zorder=1,
             )
-        )
-    i, j = np.nonzero(np.isfinite(z))
-    if len(i) <= 600:
-        axes.scatter(
-            x.positions[i], y.positions[j], z[i, j], s=9, color=INK, alpha=0.65, depthshade=False, zorder=3
         )
     _mark(axes, surface, y, result.spec.mode)
     _dress(axes, x, y, plain(visible(result.spec.metric)))
@@ -298,12 +299,27 @@ def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(quads), np.concatenate(heights)
 
 
-def _towards_viewer(x: Scale, y: Scale, height: float, azim: float) -> Floats:
-    """A small step to the viewer, who in parallel projection sees nothing of it: seams before facets."""
-    elev, azim = math.radians(ELEVATION), math.radians(azim)
-    step = np.array([math.cos(elev) * math.cos(azim), math.cos(elev) * math.sin(azim), math.sin(elev)])
-    spans = np.array([np.ptp(x.positions) or 1.0, np.ptp(y.positions) or 1.0, height])
-    return np.asarray(0.04 * step * spans / np.array(BOX))
+def _screen(x: Scale, y: Scale, height: float, azim: float) -> tuple[Floats, Floats, Floats]:
+    """Steps to the viewer, to the right and up, in the units of the data.
+
+    In parallel projection the viewer sees nothing of a step forward: it puts seams before facets.
+    """
+    e, a = math.radians(ELEVATION), math.radians(azim)
+    spans = np.array([np.ptp(x.positions) or 1.0, np.ptp(y.positions) or 1.0, height]) / np.array(BOX)
+    forward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
+    right = np.array([-math.sin(a), math.cos(a), 0.0])
+    up = np.array([-math.sin(e) * math.cos(a), -math.sin(e) * math.sin(a), math.cos(e)])
+    return forward * spans, right * spans, up * spans
+
+
+def _dots(x: Floats, y: Floats, z: Floats, right: Floats, up: Floats) -> Floats:
+    """A small disc at each measured point, facing the viewer; none where they would cover the surface."""
+    i, j = np.nonzero(np.isfinite(z))
+    if len(i) > MOST_DOTS:
+        return np.empty((0, 12, 3))
+    turn = np.linspace(0, 2 * math.pi, 12, endpoint=False)[:, None]
+    disc = 0.008 * (np.cos(turn) * right + np.sin(turn) * up)
+    return np.asarray(np.stack([x[i], y[j], z[i, j]], axis=1)[:, None, :] + disc)
 
 
 def _seams(x: Floats, y: Floats, z: Floats) -> Floats:
