@@ -145,7 +145,9 @@ def z_range(result: Aggregate) -> tuple[float, float]:
     if not finite.size:
         return 0.0, 1.0
     low, high = float(finite.min()), float(finite.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    # A flat surface gets room that its own size can tell from rounding.
+    room = max(0.5, abs(low) / 20)
+    return (low, high) if high - low > abs(low) * 1e-9 else (low - room, high + room)
 
 
 def heading(surface: Surface) -> str:
@@ -192,6 +194,8 @@ def _frame(result: Aggregate, surface: Surface) -> tuple[Figure, float, float]:
 def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, path: Path) -> None:
     figure, bottom, top = _frame(result, surface)
     axes: Any = figure.add_axes((0.0, bottom, 0.84, top - bottom), projection="3d", computed_zorder=False)
+    # The limits are ours; matplotlib would take them from shapes that it has not measured yet.
+    axes.autoscale(enable=False)
     low, high = z_range(result)
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
     x, z = surface.x, surface.z
@@ -199,8 +203,8 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     forward, right, up = _screen(x, y, high - low, view)
     seams = _seams(x.positions, y.positions, z) + 0.04 * forward
     dots = _dots(x.positions, y.positions, z, right, up) + 0.05 * forward
-    shapes = [*facets, *seams, *dots]
-    if shapes:
+    shapes = np.concatenate([facets, seams, dots])
+    if len(shapes):
         # One collection, as only within one does matplotlib draw what is behind first.
         clear, dark = np.zeros((len(seams), 4)), np.tile(to_rgba(INK), (len(dots), 1))
         inside = colours.to_rgba(heights)
@@ -316,10 +320,14 @@ def _dots(x: Floats, y: Floats, z: Floats, right: Floats, up: Floats) -> Floats:
     """A small disc at each measured point, facing the viewer; none where they would cover the surface."""
     i, j = np.nonzero(np.isfinite(z))
     if len(i) > MOST_DOTS:
-        return np.empty((0, 12, 3))
-    turn = np.linspace(0, 2 * math.pi, 12, endpoint=False)[:, None]
+        return np.empty((0, 4, 3))
+    turn = np.linspace(0, 2 * math.pi, 8, endpoint=False)[:, None]
     disc = 0.008 * (np.cos(turn) * right + np.sin(turn) * up)
-    return np.asarray(np.stack([x[i], y[j], z[i, j]], axis=1)[:, None, :] + disc)
+    # An octagon in three pieces of four corners: matplotlib pads shapes of fewer corners than others
+    # with whatever the memory holds, and overflows on it.
+    pieces = disc[[[0, 1, 2, 3], [0, 3, 4, 5], [0, 5, 6, 7]]]
+    points = np.stack([x[i], y[j], z[i, j]], axis=1)
+    return np.asarray((points[:, None, None, :] + pieces).reshape(-1, 4, 3))
 
 
 def _seams(x: Floats, y: Floats, z: Floats) -> Floats:
