@@ -224,8 +224,8 @@ def _read(name: str, folder: Path) -> tuple[Pixels, Labels]:
         return source.read()
 
 
-# Only the last one is kept: a sweep over `data_seed` must not fill a worker's memory, where all of MNIST takes
-# 220 MB a draw. Drawing the study's 1600 images anew takes 3 ms.
+# Only the last one is kept: a sweep over `data_seed` must not fill a worker's memory, where all of MNIST
+# takes 220 MB a draw. Drawing the study's 1600 images anew takes 3 ms.
 @lru_cache(maxsize=1)
 def _draw(name: str, folder: Path, train_size: int, test_size: int, data_seed: int, held_size: int) -> Images:
     pixels, labels = _read(name, folder)
