@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -18,11 +19,21 @@ def leaderboard(result: Aggregate, top: int) -> Table:
     """The best `top` combinations as a table for the terminal. Values are text, never markup."""
     header, rows = rows_of(result, top)
     table = Table(
-        title=Text(f"{result.spec.name}: {selected_on(result)}"), title_justify="left", pad_edge=False
+        title=Text(f"{result.spec.name}: {selected_on(result)}"),
+        title_justify="left",
+        pad_edge=False,
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
     )
     table.add_column(Text(header[0]), justify="right", no_wrap=True)
     for name in header[1:]:
-        table.add_column(Text(name), justify="right", overflow="fold")
+        # A title breaks between its words, which a name with underscores cannot.
+        table.add_column(
+            Text(title(name)),
+            justify="right",
+            overflow="fold",
+            no_wrap=name == visible(result.names.metric),
+        )
     for row in rows:
         table.add_row(*(Text(value) for value in row), style="bold" if row[0] == "1" else None)
     if len(rows) < len(result.best):
@@ -42,7 +53,8 @@ def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
         metric = show_metric(columns[names.metric][index])
         if result.spec.grid.replicates:
             std, count = columns[names.std][index], columns[names.count][index]
-            metric += f" ± {show_metric(std)}" if not pd.isna(std) else f" (n = {count})"
+            spread = f"{std:.4f}" if 1e-4 <= std < 1e5 else f"{std:.2g}"
+            metric += f" ± {spread}" if not pd.isna(std) else f" (n = {count})"
         rows.append(
             [
                 str(index + 1),
