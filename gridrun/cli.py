@@ -95,7 +95,10 @@ def sweep(
         Path | None, typer.Option(metavar="DIR", help="The sweep directory; default: results/NAME.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Worker processes; -1 is every core.")] = None,
-    backend: Annotated[str | None, typer.Option(metavar="B", help="loky or sequential.")] = None,
+    backend: Annotated[str | None, typer.Option(metavar="B", help="loky, sequential, dask or ray.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="For dask: whose workers run the cells.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and change nothing.")
     ] = False,
@@ -109,7 +112,7 @@ def sweep(
     """Run what is missing of a grid; the same command resumes."""
     from dataclasses import replace
 
-    from gridrun.dispatch import SINGLE_THREADED, Stop, check_backend, count_workers
+    from gridrun.dispatch import SINGLE_THREADED, Stop, check_backend, open_workers
     from gridrun.progress import show_progress
     from gridrun.spec import Spec
     from gridrun.sweep import Plan, plan_sweep, run_sweep
@@ -120,14 +123,15 @@ def sweep(
         spec.run,
         jobs=spec.run.jobs if jobs is None else jobs,
         backend=spec.run.backend if backend is None else backend,
+        scheduler=spec.run.scheduler if scheduler is None else scheduler,
         max_failures=spec.run.max_failures if max_failures is None else max_failures,
     )
     check_backend(run)
     directory = out if out is not None else spec.directory()
     plan = plan_sweep(spec, grid, directory, retry_failed=retry_failed)
 
-    def describe(plan: Plan) -> None:
-        count, workers = plan.count, min(count_workers(run), plan.trajectories)
+    def describe(plan: Plan, workers: int) -> None:
+        count = plan.count
         failed = f", {count.failed} failed (see --retry-failed)" if count.failed else ""
         print(
             f"{spec.name}: {_many(count.total, 'cell')}, {count.completed} cached{failed},"
@@ -137,16 +141,19 @@ def sweep(
         )
 
     if dry_run:
-        describe(plan)
+        with open_workers(run) as there:
+            describe(plan, min(there.count, plan.trajectories))
         return
     stop = Stop()
     with _signals(stop), show_progress(plan, quiet=quiet) as screen:
 
-        def begin(locked: Plan) -> None:
-            describe(locked)
+        def begin(locked: Plan, workers: int) -> None:
+            describe(locked, workers)
             screen.begin(locked)
 
-        count = run_sweep(plan, directory, run, grid_file=grid, stop=stop, started=begin, saved=screen.add)
+        count = run_sweep(
+            plan, directory, run, grid_file=grid, stop=stop, started=begin, saved=screen.add, tell=screen.say
+        )
     if stop.asked and count.pending:
         raise Interrupted(
             f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept;"

@@ -61,6 +61,14 @@ class Screen:
             self.spoken = time.monotonic()
             print(f"{self.done} of {self.plan.count.total} cells{self._note()}", file=sys.stderr, flush=True)
 
+    def say(self, message: str) -> None:
+        """Show a message of the sweep's, above the live line if there is one."""
+        text = "gridrun: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        if self.live is not None:
+            self.live.console.print(Text(text))
+        else:
+            print(text, file=sys.stderr, flush=True)
+
     def _note(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
         best = f", best {self.plan.spec.metric} {self.best:.4g}" if self.best is not None else ""

@@ -20,7 +20,7 @@ TABLES = {
     "fixed": None,
     "grid": None,
     "replicate": None,
-    "run": ("jobs", "backend", "timeout_s", "max_attempts", "max_failures"),
+    "run": ("jobs", "backend", "scheduler", "timeout_s", "max_attempts", "max_failures"),
 }
 RANGE_KEYS = ("from", "to", "num", "scale")
 # A grid past this is a slip of the pen (an axis of a thousand values too many), not a plan.
@@ -31,6 +31,7 @@ MOST_CELLS = 10_000_000
 class Run:
     """How to run: never part of a cell's identity.
 
+    `scheduler` is where a cluster's workers are asked for; None is a cluster of this process's own.
     `timeout_s` is in seconds for one trajectory. `max_attempts` counts how often a trajectory whose
     worker died is tried before it is called failed. `max_failures` ends the sweep early once so
     many trajectories have failed; None stops only when all of the first 10 fail alike.
@@ -38,6 +39,7 @@ class Run:
 
     jobs: int = -1
     backend: str = "loky"
+    scheduler: str | None = None
     timeout_s: float | None = None
     max_attempts: int = 3
     max_failures: int | None = None
@@ -263,6 +265,8 @@ class _Reader:
                 self.refuse(f"[run] {key} must be 1 or more", getattr(run, key), f"{key} = 3")
         if run.backend not in BACKENDS:
             self.refuse("[run] no such backend", run.backend, _choice(str(run.backend), BACKENDS))
+        if run.scheduler is not None and not isinstance(run.scheduler, str):
+            self.refuse("[run] scheduler must be a text", run.scheduler, 'scheduler = "tcp://host:8786"')
         timeout = run.timeout_s
         if timeout is not None and (
             isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e9

@@ -1,15 +1,14 @@
 """A sweep: pending = grid - outcomes; dispatch what is pending, commit what arrives."""
 
 import math
-import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gridrun.cell import Cell, Identity
-from gridrun.dispatch import Stop, count_workers, dispatch
+from gridrun.dispatch import Stop, dispatch, open_workers
+from gridrun.environment import describe_environment
 from gridrun.errors import GridrunError, InputError
 from gridrun.grid import Grid, cell_id
 from gridrun.spec import Run, Spec
@@ -115,12 +114,14 @@ def run_sweep(
     *,
     grid_file: Path,
     stop: Stop,
-    started: Callable[[Plan], None],
+    started: Callable[[Plan, int], None],
     saved: Callable[[Sequence[Outcome]], None],
+    tell: Callable[[str], None],
 ) -> Count:
     """Run what `plan` leaves to do and commit every outcome before telling `saved` of it.
 
-    The plan is made anew under the directory's lock. Returns the count of the whole grid.
+    The plan is made anew under the directory's lock; `started` gets it, and how many workers there
+    are. `tell` gets what the user should know of a worker. Returns the count of the whole grid.
 
     Raises: EnvironmentFault; TooManyFailures when the circuit breaker opens.
     """
@@ -128,23 +129,18 @@ def run_sweep(
     job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s)
     with Store.write(directory) as store:
         plan = _plan(spec, plan.trainer, plan.identity, store.progress(), plan.retry_failed)
-        started(plan)
-        store.begin(spec.text, plan.identity, plan.trainer.defaults, describe_environment())
-        breaker = _Breaker(run.max_failures)
-        if plan.trajectories:
-            workers = min(count_workers(run), plan.trajectories)
-            batches = dispatch(
-                plan.tasks(),
-                job,
-                backend=run.backend,
-                workers=workers,
-                max_attempts=run.max_attempts,
-                stop=stop,
-            )
-            for outcomes in batches:
-                store.save(outcomes)
-                saved(outcomes)
-                breaker.look(outcomes)
+        # What is finished needs no workers, so no cluster has to be there to hear of it.
+        with open_workers(run) if plan.trajectories else nullcontext() as workers:
+            started(plan, 0 if workers is None else min(workers.count, plan.trajectories))
+            store.begin(spec.text, plan.identity, plan.trainer.defaults, describe_environment())
+            if workers is not None:
+                breaker = _Breaker(run.max_failures)
+                for outcomes in dispatch(
+                    plan.tasks(), job, workers, max_attempts=run.max_attempts, stop=stop, tell=tell
+                ):
+                    store.save(outcomes)
+                    saved(outcomes)
+                    breaker.look(outcomes)
         return count_cells(grid, plan.identity, store.progress())[0]
 
 
@@ -217,14 +213,3 @@ def find_cell(grid: Grid, identity: Identity, beginning: str) -> Cell:
     if not found:
         raise InputError(f"no cell's id begins with {beginning!r}; `cells.csv` of the report lists them")
     return found[0]
-
-
-def describe_environment() -> dict[str, str]:
-    """What results may depend on besides the parameters: kept with every session of a sweep."""
-    described = {"python": sys.version.split()[0], "machine": f"{platform.system()} {platform.machine()}"}
-    for package in ("gridrun", "numpy", "scipy", "numba", "joblib"):
-        try:
-            described[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return described

@@ -17,6 +17,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from gridrun.cell import Params
+from gridrun.errors import GridrunError
 from gridrun.store import Failure, Outcome
 from gridrun.trainers import Train, load_train
 
@@ -67,7 +68,11 @@ def start(parent: int, stack_file: Path) -> None:
 
 def run(job: Job, tasks: Sequence[Task]) -> list[Outcome]:
     """Run trajectories one after another in this process."""
-    function = _prepare(job.train, job.path)
+    try:
+        function = _prepare(job.train, job.path)
+    except (Exception, SystemExit) as error:  # it could be imported when the sweep began
+        failure = Failure(f"importing {job.train} raised {_one_line(error)}", _own_traceback(error))
+        return [Outcome(task.trajectory, task.params, (), failure, 0.0) for task in tasks]
     return [_run_one(function, job, task) for task in tasks]
 
 
@@ -95,6 +100,8 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
             if task.epochs is not None and len(history) == task.epochs:
                 break
             history.append(_checked(metrics, job.metric))
+    except GridrunError:  # Ctrl-C, where cells run in the sweep's own process
+        raise
     # SystemExit too: a cell that calls sys.exit has failed, and ends neither its worker nor the sweep.
     except (Exception, SystemExit) as error:
         failure = Failure(_one_line(error), _own_traceback(error))

@@ -1,0 +1,257 @@
+"""The backend dask: children live on the workers of a Dask cluster; one slot for each of their threads.
+
+Not through joblib's Dask backend, which was tried first (joblib 1.6, distributed 2026.8): a cell
+that kills its worker took four of them along, results that had been computed were lost with them
+and computed again, and then the call neither went on nor ended; a timeout ended the whole call.
+So this file speaks to `distributed.Client` itself:
+
+- A cell runs in a child of the Dask worker (child.py), as on one machine. What a cell does to its
+  process - dying, holding the GIL past its time, printing - reaches neither the Dask worker nor
+  its heartbeat, and has the same names here as there.
+- A batch is sent to one worker, and may run nowhere else. Dask would run it again by itself if the
+  worker were lost; but the loss is announced before, and the pool decides.
+- What a child may live on is a lease: the key of a task whose result the client holds. When the
+  client is gone, however it went, the scheduler forgets the key, and the worker ends the children.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+import dask
+
+from gridrun.dispatch.child import Answer, Crew, Death, count_cores
+from gridrun.dispatch.pool import Event
+from gridrun.environment import compare, describe_process
+from gridrun.errors import EnvironmentFault
+from gridrun.trainers import load_train
+from gridrun.worker import Job, Task
+
+# What Dask logs while it loses a worker or a scheduler would be pages; we say it in a line.
+_LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
+with dask.config.set({"logging": dict.fromkeys(_LOGGERS, logging.CRITICAL + 1)}):
+    import distributed
+
+CONNECT_S = 10.0
+LEASE_S = 0.5  # between a worker's looks at its leases
+
+
+# On the Dask worker.
+
+
+@dataclass
+class _Lease:
+    job: Job
+    crew: Crew
+    free: "SimpleQueue[int]"
+
+
+_leases: dict[str, _Lease] = {}
+
+
+def begin_lease(key: str, job: Job) -> tuple[int, dict[str, str] | str]:
+    """Make room for children, as many as this worker has threads, while the client holds `key`.
+
+    Returns their number, and what results here may depend on; or why none can be computed.
+    """
+    worker = distributed.get_worker()
+    # A nanny's workers are daemons, which may have no children; ours end with them by themselves.
+    multiprocessing.current_process().daemon = False
+    size = worker.state.nthreads
+    lease = _leases[key] = _Lease(job, Crew(size), SimpleQueue())
+    threading.Thread(target=_watch, args=(worker, key), name=key, daemon=True).start()
+    for number in range(size):
+        lease.free.put(number)
+    return size, lease.crew.children[0].call(_describe, job).result()
+
+
+def _describe(job: Job) -> dict[str, str] | str:
+    try:
+        load_train(job.train, job.path)
+    except Exception as error:
+        return f"{job.train} can't be imported: {type(error).__name__}: {' '.join(str(error).split())}"
+    return describe_process(job.train, job.path)
+
+
+def run_batch(key: str, batch: Sequence[Task]) -> Answer:
+    """Run a batch in a child of this worker."""
+    lease = _leases.get(key)
+    if lease is None:  # a new process at the old one's address
+        return Death("the loss of its Dask worker")
+    number = lease.free.get()
+    try:
+        child = lease.crew.children[number]
+        return child.receive(child.send(lease.job, batch))
+    finally:
+        lease.free.put(number)
+
+
+def _watch(worker: Any, key: str) -> None:
+    """End the children of a lease when the client has let go of it, or the worker ends."""
+    ended = (distributed.Status.closing, distributed.Status.closed, distributed.Status.failed)
+    while key in worker.state.tasks and worker.status not in ended:
+        time.sleep(LEASE_S)
+    _leases.pop(key).crew.end(kill=True)
+
+
+# In the sweep's own process.
+
+
+class DaskWorkers:
+    """The workers of a scheduler, those that join later too; without an address, `jobs` of our own."""
+
+    # A round trip costs some 10 ms.
+    batch_s = 0.5
+
+    def __init__(self, address: str | None, jobs: int) -> None:
+        """Raises: EnvironmentFault if no scheduler answers."""
+        self.most = count_cores(jobs) if address is None else jobs if jobs > 0 else None
+        self._address = address
+        self._workers: dict[str, _Worker] = {}
+        self._accepted = False
+        self._refusal = ""
+        self._exit = contextlib.ExitStack()
+        try:
+            where = address or self._exit.enter_context(_own_cluster(self.most or 1))
+            self._client = self._exit.enter_context(
+                distributed.Client(where, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+            )
+        except OSError:
+            raise EnvironmentFault(
+                f"no Dask scheduler answers at {address}; start one with `dask scheduler` or mend the address"
+            ) from None
+
+    @property
+    def count(self) -> int:
+        there: int = sum(self._client.nthreads().values())
+        return there if self.most is None else min(there, self.most)
+
+    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+        self._job, self._events = job, events
+        self._here = describe_process(job.train, job.path)
+        self._client.subscribe_topic("all", self._hear)
+        there = list(self._client.nthreads())
+        if not there:
+            events.put(f"the Dask scheduler at {self._address} has no workers yet; waiting for one to join")
+        for address in there:
+            self._client.loop.add_callback(self._greet, address)
+
+    def check(self) -> None:
+        if self._client.status != "running":
+            raise EnvironmentFault(
+                f"the Dask scheduler at {self._address} is gone; what was reported done is kept,"
+                " and the same command goes on when it is back"
+            )
+        if self._refusal and not self._accepted and not self._workers:
+            raise EnvironmentFault(self._refusal)
+
+    def end(self, *, kill: bool) -> None:  # noqa: ARG002 - children end with their lease
+        self._exit.close()
+
+    # The rest runs in the client's event loop.
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        _, message = event
+        address = message.get("worker", "")
+        if message.get("action") == "add-worker":
+            self._client.loop.add_callback(self._greet, address)
+        elif message.get("action") == "remove-worker" and address in self._workers:
+            self._workers.pop(address).lost.set()
+            if not self._workers:
+                self._events.put("the last worker is gone; waiting for one to join")
+
+    async def _greet(self, address: str) -> None:
+        """Ask a worker what it is, and take it on if results there would be the same as here."""
+        if address in self._workers:
+            return
+        worker = self._workers[address] = _Worker(self._client, address)
+        try:
+            answer = await worker.ask(begin_lease, worker.lease, self._job, key=worker.lease)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error.__cause__ or error}"
+        else:
+            if isinstance(answer, Death):
+                return
+            size, there = answer
+            reason = there if isinstance(there, str) else compare(self._here, there)
+            if not reason:
+                self._accepted = True
+                for _ in range(size):
+                    self._events.put(_DaskSlot(worker))
+                return
+        self._workers.pop(address, None)
+        self._refusal = (
+            f"worker {address} is refused, as its results would not be comparable:"
+            f" {' '.join(reason.split())}; install there what is here"
+        )
+        self._events.put(self._refusal)
+
+
+def _own_cluster(size: int) -> Any:
+    # Within this process, as cells run in children: nothing can be left behind, and no port is open.
+    return distributed.LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=size, threads_per_worker=1, processes=False, dashboard_address=None, memory_limit=0
+    )
+
+
+class _Worker:
+    """A Dask worker, as the client knows it."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self.client, self.address = client, address
+        self.lease = f"gridrun-{uuid4().hex}"
+        self.lost = asyncio.Event()
+        self._held: list[Any] = []
+
+    async def ask(self, function: Callable[..., Any], *args: Any, key: str) -> Any:
+        """Call a function there. The answer is a Death if the worker, or the scheduler, is lost before."""
+        future = self.client.submit(
+            function, *args, key=key, workers=[self.address], allow_other_workers=False, pure=False
+        )
+        if key == self.lease:
+            self._held.append(future)
+        answer = asyncio.ensure_future(self.client.gather(future, asynchronous=True))
+        lost = asyncio.ensure_future(self.lost.wait())
+        try:
+            await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+        except asyncio.CancelledError:  # the client lost its scheduler: DaskWorkers.check says so
+            pass
+        finally:
+            answer.cancel()
+            lost.cancel()
+        return Death(f"the loss of its Dask worker {self.address}")
+
+
+class _DaskSlot:
+    def __init__(self, worker: _Worker) -> None:
+        self._worker = worker
+        self.host = worker.address.rpartition(":")[0]
+
+    @property
+    def gone(self) -> bool:
+        return self._worker.lost.is_set()
+
+    def send(self, batch: Sequence[Task]) -> "Future[Answer]":
+        worker = self._worker
+        errand = worker.ask(run_batch, worker.lease, batch, key=f"{worker.lease}-{uuid4().hex}")
+        return asyncio.run_coroutine_threadsafe(errand, worker.client.loop.asyncio_loop)
+
+    def receive(self, future: "Future[Answer]") -> Answer:
+        try:
+            return future.result()
+        except Exception as error:  # Dask's own, or what the worker could not send back
+            return Death(f"{type(error).__name__}: {error}")
+
+    def check(self) -> None:
+        pass
