@@ -9,6 +9,7 @@ dask.py    backend dask: the children live on a cluster's workers
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from gridrun.dispatch.child import SINGLE_THREADED, count_cores
 from gridrun.dispatch.local import LokyWorkers, SequentialWorkers
@@ -32,11 +33,13 @@ def check_backend(run: Run) -> None:
         )
     if run.jobs == 0:
         raise InputError("jobs must not be 0; write -1 for every core, or 2")
+    if run.backend == "dask" and find_spec("distributed") is None:
+        raise InputError("backend 'dask' needs Dask, which is not installed; pip install 'gridrun[dask]'")
     if run.scheduler is None:
         return
     if run.backend != "dask":
         raise InputError(f"scheduler {run.scheduler!r} is of use to dask only; write --backend dask")
-    if not re.fullmatch(r"([a-z]+://)?[^\s/:]+:\d{1,5}|([a-z]+://)?\[[^\s/]+\]:\d{1,5}", run.scheduler):
+    if not re.fullmatch(r"((tcp|tls)://)?([^\s/:]+|\[[^\s/]+\]):\d{1,5}", run.scheduler):
         raise InputError(f"scheduler must be an address, found {run.scheduler!r}; write tcp://host:8786")
     if run.jobs < -1:
         raise InputError(

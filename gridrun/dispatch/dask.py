@@ -114,6 +114,10 @@ class DaskWorkers:
 
     def __init__(self, address: str | None, jobs: int) -> None:
         """Raises: EnvironmentFault if no scheduler answers."""
+        if address is not None and address.startswith("tls://") and not distributed.Security().tls_ca_file:
+            raise EnvironmentFault(
+                f"{address}: no certificates are known; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE and its kin"
+            )
         self.most = count_cores(jobs) if address is None else jobs if jobs > 0 else None
         self._address = address
         self._workers: dict[str, _Worker] = {}
@@ -155,6 +159,8 @@ class DaskWorkers:
             raise EnvironmentFault(self._refusal)
 
     def end(self, *, kill: bool) -> None:  # noqa: ARG002 - children end with their lease
+        if self._client.status == "running":
+            self._client.unsubscribe_topic("all")
         self._exit.close()
 
     # The rest runs in the client's event loop.
@@ -197,9 +203,16 @@ class DaskWorkers:
 
 
 def _own_cluster(size: int) -> Any:
-    # Within this process, as cells run in children: nothing can be left behind, and no port is open.
+    # Within this process, as cells run in children: nothing can be left behind, and the only ports
+    # are Dask's pages about itself, which without an address would be open to the network.
+    page = "127.0.0.1:0"
     return distributed.LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=size, threads_per_worker=1, processes=False, dashboard_address=None, memory_limit=0
+        n_workers=size,
+        threads_per_worker=1,
+        processes=False,
+        memory_limit=0,
+        dashboard_address=page,
+        worker_dashboard_address=page,
     )
 
 
