@@ -114,7 +114,8 @@ class DaskWorkers:
 
     def __init__(self, address: str | None, jobs: int) -> None:
         """Raises: EnvironmentFault if no scheduler answers."""
-        if address is not None and address.startswith("tls://") and not distributed.Security().tls_ca_file:
+        security: Any = distributed.Security()  # type: ignore[no-untyped-call]
+        if (address or "").startswith("tls://") and not security.tls_ca_file:
             raise EnvironmentFault(
                 f"{address}: no certificates are known; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE and its kin"
             )

@@ -1,5 +1,6 @@
 """Feeds workers and collects what they answer: batches, deaths, attempts. The same for all backends."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +97,8 @@ class Pool:
     busy: dict["Future[Any]", _Errand] = field(default_factory=dict)
     again: deque[Task] = field(default_factory=deque)  # ended their worker, to be tried again
     attempts: dict[str, int] = field(default_factory=dict)
-    exhausted: bool = False
+    exhausted: bool = False  # there are no tasks left that were never sent
+    checked_at: float = 0.0
     task_s: float = field(init=False)  # what one task takes, or a little more
 
     def run(self, tasks: Iterator[Task]) -> Iterator[list[Outcome]]:
@@ -107,6 +109,7 @@ class Pool:
             self._feed(tasks)
             if not self.busy and (self.stop.asked or (self.exhausted and not self.again)):
                 return
+            self._check()
             outcomes: list[Outcome] = []
             for event in self._arrivals():
                 if isinstance(event, Future):
@@ -164,22 +167,20 @@ class Pool:
         return [], False
 
     def _arrivals(self) -> Iterator[Event]:
-        """Wait for an event, and yield it with all others that are there."""
-        while True:
-            try:
-                yield self.events.get(timeout=TICK_S)
-                break
-            except Empty:
-                if self.stop.asked and not self.busy:
-                    return
-                self.workers.check()
-                for errand in self.busy.values():
-                    errand.slot.check()
-        while True:
-            try:
+        """Wait for an event, or a tick; yield it with all others that are there."""
+        with contextlib.suppress(Empty):
+            yield self.events.get(timeout=TICK_S)
+            while True:
                 yield self.events.get_nowait()
-            except Empty:
-                return
+
+    def _check(self) -> None:
+        """Look after what announces itself by nothing, now and then, however much else there is to do."""
+        if time.monotonic() - self.checked_at < TICK_S:
+            return
+        self.checked_at = time.monotonic()
+        self.workers.check()
+        for errand in self.busy.values():
+            errand.slot.check()
 
     def _collect(self, future: "Future[Any]") -> list[Outcome]:
         errand = self.busy.pop(future)
