@@ -126,7 +126,8 @@ def run_sweep(
     Raises: EnvironmentFault; TooManyFailures when the circuit breaker opens.
     """
     spec, grid = plan.spec, plan.spec.grid
-    job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s)
+    sample = grid.trajectory_params(0) | ({grid.budget: max(grid.budgets)} if grid.budget else {})
+    job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s, sample)
     with Store.write(directory) as store:
         plan = _plan(spec, plan.trainer, plan.identity, store.progress(), plan.retry_failed)
         # What is finished needs no workers, so no cluster has to be there to hear of it.

@@ -10,13 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from gridrun.cell import Params
+from gridrun.environment import describe_process
 from gridrun.errors import GridrunError
 from gridrun.store import Failure, Outcome
 from gridrun.trainers import Train, load_train
@@ -42,6 +43,7 @@ class Job:
 
     `path` goes before the installed packages on sys.path. `budget` is the parameter that gets the
     number of epochs, `metric` the one that must be yielded, `timeout_s` the seconds a trajectory may take.
+    `sample` are the parameters of one trajectory, for which a worker far away tells its fingerprint.
     """
 
     train: str
@@ -49,6 +51,7 @@ class Job:
     metric: str
     budget: str | None
     timeout_s: float | None
+    sample: Params = field(default_factory=dict)
 
 
 def start(parent: int, stack_file: Path) -> None:
@@ -74,6 +77,22 @@ def run(job: Job, tasks: Sequence[Task]) -> list[Outcome]:
         failure = Failure(f"importing {job.train} raised {_one_line(error)}", _own_traceback(error))
         return [Outcome(task.trajectory, task.params, (), failure, 0.0) for task in tasks]
     return [_run_one(function, job, task) for task in tasks]
+
+
+def describe(job: Job) -> dict[str, str]:
+    """What results of this process depend on: versions, the train function's code, and its inputs.
+
+    Raises: whatever the train function's module raises.
+    """
+    function = _prepare(job.train, job.path)
+    described = describe_process(job.train, job.path)
+    fingerprint = getattr(function, "fingerprint", None)
+    if fingerprint is not None:
+        try:
+            described["fingerprint"] = str(fingerprint(**job.sample))
+        except Exception as error:
+            described["fingerprint"] = _one_line(error)
+    return described
 
 
 @functools.cache

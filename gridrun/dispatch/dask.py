@@ -30,11 +30,10 @@ from uuid import uuid4
 import dask
 
 from gridrun.dispatch.child import Answer, Crew, Death, count_cores
-from gridrun.dispatch.pool import Event
-from gridrun.environment import compare, describe_process
+from gridrun.dispatch.pool import Event, refuse
+from gridrun.environment import compare
 from gridrun.errors import EnvironmentFault
-from gridrun.trainers import load_train
-from gridrun.worker import Job, Task
+from gridrun.worker import Job, Task, describe
 
 # What Dask logs while it loses a worker or a scheduler would be pages; we say it in a line.
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
@@ -58,10 +57,10 @@ class _Lease:
 _leases: dict[str, _Lease] = {}
 
 
-def begin_lease(key: str, job: Job) -> tuple[int, dict[str, str] | str]:
+def begin_lease(key: str, job: Job) -> tuple[int, dict[str, str]]:
     """Make room for children, as many as this worker has threads, while the client holds `key`.
 
-    Returns their number, and what results here may depend on; or why none can be computed.
+    Returns their number, and what results here depend on.
     """
     worker = distributed.get_worker()
     # A nanny's workers are daemons, which may have no children; ours end with them by themselves.
@@ -71,15 +70,7 @@ def begin_lease(key: str, job: Job) -> tuple[int, dict[str, str] | str]:
     threading.Thread(target=_watch, args=(worker, key), name=key, daemon=True).start()
     for number in range(size):
         lease.free.put(number)
-    return size, lease.crew.children[0].call(_describe, job).result()
-
-
-def _describe(job: Job) -> dict[str, str] | str:
-    try:
-        load_train(job.train, job.path)
-    except Exception as error:
-        return f"{job.train} can't be imported: {type(error).__name__}: {' '.join(str(error).split())}"
-    return describe_process(job.train, job.path)
+    return size, lease.crew.children[0].call(describe, job).result()
 
 
 def run_batch(key: str, batch: Sequence[Task]) -> Answer:
@@ -142,7 +133,7 @@ class DaskWorkers:
 
     def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
         self._job, self._events = job, events
-        self._here = describe_process(job.train, job.path)
+        self._here = describe(job)
         self._client.subscribe_topic("all", self._hear)
         there = list(self._client.nthreads())
         if not there:
@@ -189,17 +180,14 @@ class DaskWorkers:
             if isinstance(answer, Death):
                 return
             size, there = answer
-            reason = there if isinstance(there, str) else compare(self._here, there)
+            reason = compare(self._here, there)
             if not reason:
                 self._accepted = True
                 for _ in range(size):
                     self._events.put(_DaskSlot(worker))
                 return
         self._workers.pop(address, None)
-        self._refusal = (
-            f"worker {address} is refused, as its results would not be comparable:"
-            f" {' '.join(reason.split())}; install there what is here"
-        )
+        self._refusal = refuse(address, reason)
         self._events.put(self._refusal)
 
 
