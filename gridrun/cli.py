@@ -97,7 +97,7 @@ def sweep(
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Worker processes; -1 is every core.")] = None,
     backend: Annotated[str | None, typer.Option(metavar="B", help="loky, sequential, dask or ray.")] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDR", help="For dask: whose workers run the cells.")
+        str | None, typer.Option(metavar="ADDR", help="For dask or ray: whose workers run the cells.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and change nothing.")

@@ -4,6 +4,7 @@ pool.py    batches, deaths, attempts, timeouts: the same for every backend
 child.py   one worker process: started, watched, ended; its cause of death named
 local.py   backends loky and sequential
 dask.py    backend dask: the children live on a cluster's workers
+ray.py     backend ray: they live in actors on a cluster's nodes
 """
 
 import contextlib
@@ -21,6 +22,9 @@ from gridrun.worker import Job, Task
 
 __all__ = ["SINGLE_THREADED", "Stop", "Workers", "check_backend", "dispatch", "open_workers"]
 
+# What a backend needs that does not come with gridrun.
+PACKAGES = {"dask": "distributed", "ray": "ray"}
+
 
 def check_backend(run: Run) -> None:
     """Raise InputError if cells can't be run the way that is asked for."""
@@ -33,14 +37,18 @@ def check_backend(run: Run) -> None:
         )
     if run.jobs == 0:
         raise InputError("jobs must not be 0; write -1 for every core, or 2")
-    if run.backend == "dask" and find_spec("distributed") is None:
-        raise InputError("backend 'dask' needs Dask, which is not installed; pip install 'gridrun[dask]'")
+    if run.backend in PACKAGES and find_spec(PACKAGES[run.backend]) is None:
+        raise InputError(
+            f"backend {run.backend!r} needs a package that is not installed;"
+            f" write pip install 'gridrun[{run.backend}]'"
+        )
     if run.scheduler is None:
         return
-    if run.backend != "dask":
-        raise InputError(f"scheduler {run.scheduler!r} is of use to dask only; write --backend dask")
-    if not re.fullmatch(r"((tcp|tls)://)?([^\s/:]+|\[[^\s/]+\]):\d{1,5}", run.scheduler):
-        raise InputError(f"scheduler must be an address, found {run.scheduler!r}; write tcp://host:8786")
+    if run.backend not in PACKAGES:
+        raise InputError(f"scheduler {run.scheduler!r} is of use to dask and ray only; write --backend dask")
+    scheme, example = ("((tcp|tls)://)?", "tcp://host:8786") if run.backend == "dask" else ("", "host:6379")
+    if not re.fullmatch(scheme + r"([^\s/:]+|\[[^\s/]+\]):\d{1,5}", run.scheduler):
+        raise InputError(f"scheduler must be an address, found {run.scheduler!r}; write {example}")
     if run.jobs < -1:
         raise InputError(
             f"jobs = {run.jobs} counts this machine's cores, and cells run elsewhere;"
@@ -70,6 +78,10 @@ def _find_workers(run: Run) -> Workers:
         from gridrun.dispatch.dask import DaskWorkers
 
         return DaskWorkers(run.scheduler, run.jobs)
+    if run.backend == "ray":
+        from gridrun.dispatch.ray import RayWorkers
+
+        return RayWorkers(run.scheduler, run.jobs)
     return LokyWorkers(count_cores(run.jobs))
 
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from gridrun.dispatch import Stop, check_backend
+from gridrun.dispatch import PACKAGES, Stop, check_backend
 from gridrun.dispatch.child import Answer, Death
 from gridrun.dispatch.pool import MOST_BATCH, Event, Pool
 from gridrun.errors import EnvironmentFault, InputError
@@ -182,9 +182,10 @@ def test_what_travels_with_a_task_is_its_name_and_its_parameters() -> None:
     assert each < 60  # of a hundred that travel together
 
 
+@pytest.mark.parametrize(("backend", "package"), PACKAGES.items())
 def test_a_backend_that_is_not_installed_is_told_with_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, backend: str, package: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"pip install 'gridrun\[dask\]'"):
-        check_backend(Run(backend="dask"))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"pip install 'gridrun\[{backend}\]'"):
+        check_backend(Run(backend=backend))

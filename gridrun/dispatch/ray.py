@@ -1,0 +1,168 @@
+"""The backend ray: children live in actors of a Ray cluster, an actor for each CPU of its nodes.
+
+An actor is bound to its node and never restarted by Ray; when the sweep's process is gone, however it
+went, Ray ends its actors, and their children end with them. The cell runs in a child (child.py), so
+what befalls it has the same names here as on one machine.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+from gridrun.dispatch.child import Answer, Crew, Death, count_cores
+from gridrun.dispatch.pool import Event, refuse
+from gridrun.environment import compare
+from gridrun.errors import EnvironmentFault
+from gridrun.worker import Job, Task, describe
+
+# Before Ray is loaded: nobody asked for a report on its use to its makers.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+# Ray itself tries for two minutes, and then ends the process.
+CONNECT_S = 10.0
+
+
+class Host:
+    """On a Ray node: one child."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._crew = job, Crew(1)
+
+    def describe(self) -> dict[str, str]:
+        """What results here depend on."""
+        return self._crew.children[0].call(describe, self._job).result()  # type: ignore[no-any-return]
+
+    def run(self, batch: Sequence[Task]) -> Answer:
+        """Run a batch in the child."""
+        child = self._crew.children[0]
+        return child.receive(child.send(self._job, batch))
+
+
+class RayWorkers:
+    """The CPUs of a Ray cluster, those that join later too; without an address, `jobs` of this machine."""
+
+    # A round trip costs 1.2 ms.
+    batch_s = 0.1
+
+    def __init__(self, address: str | None, jobs: int) -> None:
+        """Raises: EnvironmentFault if the cluster can't be joined."""
+        self.most = count_cores(jobs) if address is None else jobs if jobs > 0 else None
+        self._slots: dict[str, list[_RaySlot]] = {}  # by node
+        self._refusals: dict[str, str] = {}  # by node
+        self._accepted = self._lost = False
+        options: dict[str, Any] = {"address": address}
+        if address is None:
+            options = {"address": "local", "num_cpus": self.most, "include_dashboard": False}
+        elif not _answers(address):
+            raise EnvironmentFault(
+                f"no Ray cluster answers at {address}; start one with `ray start --head` or mend the address"
+            )
+        told = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(log_to_driver=False, logging_level="CRITICAL", **options)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EnvironmentFault(f"the Ray cluster at {address} can't be joined: {reason}") from None
+        finally:
+            signal.signal(signal.SIGTERM, told)  # Ray takes it, to end at once
+        self._head = str(ray.get_runtime_context().gcs_address)
+
+    @property
+    def count(self) -> int:
+        there = sum(_nodes().values())
+        return there if self.most is None else min(there, self.most)
+
+    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+        self._job, self._events = job, events
+        self._here = describe(job)
+        self.check()
+
+    def check(self) -> None:
+        # Asked first, as Ray's own calls wait for a lost head, and after 60 s end the process.
+        if not _answers(self._head):
+            self._lost = True
+            raise EnvironmentFault(
+                f"the Ray cluster at {self._head} is gone; what was reported done is kept,"
+                " and the same command goes on when it is back"
+            )
+        nodes = _nodes()
+        for node, cpus in nodes.items():
+            slots = self._slots[node] = [slot for slot in self._slots.get(node, ()) if not slot.gone]
+            while node not in self._refusals and len(slots) < cpus:
+                slots.append(_RaySlot(self._job, node))
+                slots[-1].greet(self._meet)
+        if self._refusals.keys() >= nodes.keys() and not self._accepted:
+            raise EnvironmentFault(next(iter(self._refusals.values())))
+
+    def end(self, *, kill: bool) -> None:  # noqa: ARG002 - children end with their actors
+        if not self._lost:
+            ray.shutdown()
+
+    def _meet(self, slot: "_RaySlot", answer: "Future[dict[str, str]]") -> None:
+        """Take a slot on if results there would be the same as here."""
+        try:
+            reason = compare(self._here, answer.result())
+        except ray.exceptions.RayActorError as error:
+            reason = str(error) if "The actor died because of an error" in str(error) else ""
+            slot.gone = True
+        except Exception as error:
+            reason = str(error)
+        if reason and slot.host not in self._refusals:
+            self._refusals[slot.host] = refuse(f"on Ray node {slot.host[:8]}", reason)
+            self._events.put(self._refusals[slot.host])
+        elif not slot.gone and not reason:
+            self._accepted = True
+            self._events.put(slot)
+
+
+class _RaySlot:
+    gone = False
+
+    def __init__(self, job: Job, node: str) -> None:
+        self.host = node
+        where = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        self._actor = (
+            ray.remote(Host)
+            .options(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy=where)
+            .remote(job)
+        )
+
+    def greet(self, met: Any) -> None:
+        self._actor.describe.remote().future().add_done_callback(lambda answer: met(self, answer))
+
+    def send(self, batch: Sequence[Task]) -> "Future[Answer]":
+        future: Future[Answer] = self._actor.run.remote(batch).future()
+        return future
+
+    def receive(self, future: "Future[Answer]") -> Answer:
+        try:
+            return future.result()
+        except ray.exceptions.RayActorError:
+            self.gone = True
+            return Death(f"the loss of its worker on Ray node {self.host[:8]}")
+        except Exception as error:  # what the worker could not send back
+            return Death(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+    def check(self) -> None:
+        pass
+
+
+def _nodes() -> dict[str, int]:
+    """The CPUs of each node that is alive."""
+    return {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError):
+        return False
+    return True
