@@ -1,10 +1,11 @@
 """Sends trajectories to where they run, and brings outcomes back: one pool, and a backend that it feeds.
 
-pool.py    batches, deaths, attempts, timeouts: the same for every backend
-child.py   one worker process: started, watched, ended; its cause of death named
-local.py   backends loky and sequential
-dask.py    backend dask: the children live on a cluster's workers
-ray.py     backend ray: they live in actors on a cluster's nodes
+pool.py       batches, deaths, attempts, timeouts: the same for every backend
+child.py      one worker process: started, watched, ended; its cause of death named
+local.py      backends loky and sequential
+dask.py       backend dask: the children live on a cluster's workers
+ray.py        backend ray: they live in actors on a cluster's nodes
+admission.py  which of a cluster's workers may run cells
 """
 
 import contextlib

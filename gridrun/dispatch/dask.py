@@ -20,23 +20,28 @@ import logging
 import multiprocessing
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib.metadata import version
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 import dask
 
+from gridrun.dispatch.admission import Admission
 from gridrun.dispatch.child import Answer, Crew, Death, count_cores
-from gridrun.dispatch.pool import Event, refuse
-from gridrun.environment import compare
+from gridrun.dispatch.pool import Event
 from gridrun.errors import EnvironmentFault
 from gridrun.worker import Job, Task, describe
 
 # What Dask logs while it loses a worker or a scheduler would be pages; we say it in a line.
-_LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "bokeh")
+_LOGGERS = (
+    *("distributed", "distributed.client", "distributed.gc"),
+    *("tornado", "tornado.application", "bokeh", "asyncio"),
+)
 with dask.config.set({"logging": dict.fromkeys(_LOGGERS, logging.CRITICAL + 1)}):
     import distributed
 
@@ -113,17 +118,19 @@ class DaskWorkers:
         self.most = count_cores(jobs) if address is None else jobs if jobs > 0 else None
         self._address = address
         self._workers: dict[str, _Worker] = {}
-        self._accepted = False
-        self._refusal = ""
         self._exit = contextlib.ExitStack()
         try:
+            # Its warning is on all that Dask itself uses; ours, on what results depend on.
+            self._exit.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
             where = address or self._exit.enter_context(_own_cluster(self.most or 1))
             self._client = self._exit.enter_context(
                 distributed.Client(where, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
             )
         except OSError:
             raise EnvironmentFault(
-                f"no Dask scheduler answers at {address}; start one with `dask scheduler` or mend the address"
+                f"no Dask scheduler answers at {address or 'this machine'};"
+                " start one with `dask scheduler` or mend the address"
             ) from None
 
     @property
@@ -133,7 +140,7 @@ class DaskWorkers:
 
     def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
         self._job, self._events = job, events
-        self._here = describe(job)
+        self._admission = Admission(describe(job), events)
         self._client.subscribe_topic("all", self._hear)
         there = list(self._client.nthreads())
         if not there:
@@ -147,8 +154,7 @@ class DaskWorkers:
                 f"the Dask scheduler at {self._address} is gone; what was reported done is kept,"
                 " and the same command goes on when it is back"
             )
-        if self._refusal and not self._accepted and not self._workers:
-            raise EnvironmentFault(self._refusal)
+        self._admission.check(more=bool(self._workers))
 
     def end(self, *, kill: bool) -> None:  # noqa: ARG002 - children end with their lease
         if self._client.status == "running":
@@ -172,23 +178,21 @@ class DaskWorkers:
         if address in self._workers:
             return
         worker = self._workers[address] = _Worker(self._client, address)
+        size, there = 0, None
         try:
+            # Asked by the standard library: a Dask worker that can't import what it is sent ends itself.
+            installed = await worker.ask(version, "gridrun", key=f"{worker.lease}-version")
             answer = await worker.ask(begin_lease, worker.lease, self._job, key=worker.lease)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error.__cause__ or error}"
-        else:
-            if isinstance(answer, Death):
+            if isinstance(installed, Death) or isinstance(answer, Death):
                 return
             size, there = answer
-            reason = compare(self._here, there)
-            if not reason:
-                self._accepted = True
-                for _ in range(size):
-                    self._events.put(_DaskSlot(worker))
-                return
-        self._workers.pop(address, None)
-        self._refusal = refuse(address, reason)
-        self._events.put(self._refusal)
+        except Exception as error:  # it has no gridrun, or another; the train function can't be imported
+            # Dask wraps what its scheduler could not import, as that unpacks tasks too.
+            there = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        if not self._admission.admit(address, there):
+            self._workers.pop(address, None)
+        for _ in range(size if address in self._workers else 0):
+            self._events.put(_DaskSlot(worker))
 
 
 def _own_cluster(size: int) -> Any:

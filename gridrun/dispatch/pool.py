@@ -75,15 +75,6 @@ class Workers(Protocol):
         """End what was begun: at once, or when it has finished what it is at."""
 
 
-def refuse(worker: str, reason: str) -> str:
-    """Say that a worker far away gets no cells."""
-    reason = " ".join(reason.split())[:400]
-    return (
-        f"worker {worker} is refused, as its results would not be comparable: {reason};"
-        " install there what is here"
-    )
-
-
 @dataclass(frozen=True)
 class _Errand:
     slot: Slot

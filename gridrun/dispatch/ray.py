@@ -10,12 +10,13 @@ import signal
 import socket
 from collections.abc import Sequence
 from concurrent.futures import Future
+from importlib.metadata import version
 from queue import SimpleQueue
 from typing import Any
 
+from gridrun.dispatch.admission import Admission
 from gridrun.dispatch.child import Answer, Crew, Death, count_cores
-from gridrun.dispatch.pool import Event, refuse
-from gridrun.environment import compare
+from gridrun.dispatch.pool import Event
 from gridrun.errors import EnvironmentFault
 from gridrun.worker import Job, Task, describe
 
@@ -55,8 +56,8 @@ class RayWorkers:
         """Raises: EnvironmentFault if the cluster can't be joined."""
         self.most = count_cores(jobs) if address is None else jobs if jobs > 0 else None
         self._slots: dict[str, list[_RaySlot]] = {}  # by node
-        self._refusals: dict[str, str] = {}  # by node
-        self._accepted = self._lost = False
+        self._nodes: dict[str, bool | None] = {}  # whether they run cells; None: not known yet
+        self._lost = False
         options: dict[str, Any] = {"address": address}
         if address is None:
             options = {"address": "local", "num_cpus": self.most, "include_dashboard": False}
@@ -81,7 +82,7 @@ class RayWorkers:
 
     def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
         self._job, self._events = job, events
-        self._here = describe(job)
+        self._admission = Admission(describe(job), events)
         self.check()
 
     def check(self) -> None:
@@ -94,32 +95,39 @@ class RayWorkers:
             )
         nodes = _nodes()
         for node, cpus in nodes.items():
+            if node not in self._nodes:
+                self._ask(node)
             slots = self._slots[node] = [slot for slot in self._slots.get(node, ()) if not slot.gone]
-            while node not in self._refusals and len(slots) < cpus:
+            while self._nodes[node] and len(slots) < cpus:
                 slots.append(_RaySlot(self._job, node))
                 slots[-1].greet(self._meet)
-        if self._refusals.keys() >= nodes.keys() and not self._accepted:
-            raise EnvironmentFault(next(iter(self._refusals.values())))
+        self._admission.check(more=any(self._nodes[node] is not False for node in nodes))
 
     def end(self, *, kill: bool) -> None:  # noqa: ARG002 - children end with their actors
         if not self._lost:
             ray.shutdown()
 
+    def _ask(self, node: str) -> None:
+        """Ask a node for its gridrun, by the standard library: an actor of ours would die of having none."""
+        self._nodes[node] = None
+
+        def hear(answer: "Future[str]") -> None:
+            error = answer.exception()
+            self._nodes[node] = error is None or self._admission.admit(_name(node), _plain(error))
+
+        remote = ray.remote(version).options(num_cpus=0, scheduling_strategy=_on(node))
+        remote.remote("gridrun").future().add_done_callback(hear)
+
     def _meet(self, slot: "_RaySlot", answer: "Future[dict[str, str]]") -> None:
-        """Take a slot on if results there would be the same as here."""
-        try:
-            reason = compare(self._here, answer.result())
-        except ray.exceptions.RayActorError as error:
-            reason = str(error) if "The actor died because of an error" in str(error) else ""
-            slot.gone = True
-        except Exception as error:
-            reason = str(error)
-        if reason and slot.host not in self._refusals:
-            self._refusals[slot.host] = refuse(f"on Ray node {slot.host[:8]}", reason)
-            self._events.put(self._refusals[slot.host])
-        elif not slot.gone and not reason:
-            self._accepted = True
-            self._events.put(slot)
+        """Take a slot on if results there would be the same as here; its node is judged by the first."""
+        error = answer.exception()
+        if isinstance(error, ray.exceptions.RayActorError):
+            slot.gone = True  # lost before it could answer; `check` makes another
+        elif self._nodes[slot.host]:
+            if self._admission.admit(_name(slot.host), answer.result() if error is None else _plain(error)):
+                self._events.put(slot)
+            else:
+                self._nodes[slot.host] = False
 
 
 class _RaySlot:
@@ -127,12 +135,8 @@ class _RaySlot:
 
     def __init__(self, job: Job, node: str) -> None:
         self.host = node
-        where = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
-        self._actor = (
-            ray.remote(Host)
-            .options(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy=where)
-            .remote(job)
-        )
+        remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Host)
+        self._actor = remote.options(scheduling_strategy=_on(node)).remote(job)
 
     def greet(self, met: Any) -> None:
         self._actor.describe.remote().future().add_done_callback(lambda answer: met(self, answer))
@@ -152,6 +156,20 @@ class _RaySlot:
 
     def check(self) -> None:
         pass
+
+
+def _on(node: str) -> Any:
+    return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+
+
+def _name(node: str) -> str:
+    return f"on Ray node {node[:8]}"
+
+
+def _plain(error: BaseException) -> BaseException:
+    """What was raised there, without Ray's account of where."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BaseException) else error
 
 
 def _nodes() -> dict[str, int]:

@@ -30,7 +30,7 @@ def head() -> Iterator[str]:
         environment.setenv("RAY_AUTH_MODE", "token")
         environment.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         started = subprocess.Popen(
-            [RAY, *"start --head --block --port 0 --num-cpus 2 --include-dashboard=false".split()],
+            [RAY, "start", "--head", "--block", "--port=0", "--num-cpus=2", "--include-dashboard=false"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         )  # fmt: skip
         assert started.stdout is not None
