@@ -15,7 +15,7 @@ from gridrun.worker import Job, Task, run
 class LokyWorkers:
     """A process for each slot, kept for the whole sweep."""
 
-    # A round trip costs 0.5 ms.
+    # A round trip costs 0.6 ms.
     batch_s = 0.02
     most = None
 

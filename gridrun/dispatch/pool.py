@@ -53,7 +53,7 @@ Event = Future[Any] | Slot | str
 class Workers(Protocol):
     """Where trajectories run: one of the backends."""
 
-    # Short trajectories travel together until a batch takes about so long: some fifty round trips,
+    # Short trajectories travel together until a batch takes about so long: some tens of round trips,
     # and what a killed worker has to do again.
     batch_s: float
 

@@ -49,7 +49,7 @@ class Host:
 class RayWorkers:
     """The CPUs of a Ray cluster, those that join later too; without an address, `jobs` of this machine."""
 
-    # A round trip costs 1.2 ms.
+    # A round trip costs 2 ms.
     batch_s = 0.1
 
     def __init__(self, address: str | None, jobs: int) -> None:

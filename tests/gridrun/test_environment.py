@@ -1,0 +1,94 @@
+"""What two processes must have in common for their results to be comparable."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from gridrun.dispatch.admission import Admission
+from gridrun.dispatch.pool import Event
+from gridrun.environment import compare, describe_process
+from gridrun.errors import EnvironmentFault, Interrupted
+from gridrun.worker import Job, Task, describe, run
+
+SOURCE = """
+import gridrun.errors
+import beside_it
+def train(*, a):
+    if a == 13:
+        raise gridrun.errors.Interrupted("Ctrl-C")
+    return {"accuracy": a}
+train.fingerprint = lambda *, a: f"data of {a}"
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    """A train function of two files in a directory of its own."""
+    name = f"trained_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    (tmp_path / "beside_it.py").write_text("x = 1\n")
+    importlib.invalidate_caches()
+    yield Job(f"{name}:train", (str(tmp_path),), "accuracy", None, None, {"a": 1})
+    sys.path.remove(str(tmp_path))
+    for module in (name, "beside_it"):
+        sys.modules.pop(module, None)
+
+
+def test_a_process_is_described_by_versions_by_its_code_and_by_its_data(job: Job, tmp_path: Path) -> None:
+    before = describe(job)
+    name = job.train.partition(":")[0]
+    assert {"python", "numpy", "joblib", "gridrun", f"code of {name}", "code of beside_it"} <= before.keys()
+    assert "code of gridrun.worker" in before
+    assert "code of numpy" not in before  # its version says enough
+    assert before["fingerprint"] == "data of 1"
+    assert compare(before, describe(job)) == ""
+    (tmp_path / "beside_it.py").write_text("x = 2\n")
+    assert compare(before, describe_process(job.train, job.path)) == "the code of beside_it differs"
+
+
+def test_what_only_one_of_two_processes_has_loaded_is_no_difference() -> None:
+    here = {"python": "3.11", "rich": "15", "torch": "2.1", "a": "1", "b": "1"}
+    assert compare(here, {"python": "3.11", "dask": "1"}) == ""
+    assert compare(here, {"python": "3.12", "torch": "2.2"}) == (
+        "python is 3.12 there and 3.11 here, torch is 2.2 there and 2.1 here"
+    )
+    assert compare(here, dict.fromkeys(here, "0")).endswith(" and 2 more")
+
+
+def test_refusals_are_told_while_others_work_and_end_the_sweep_when_none_does() -> None:
+    events: SimpleQueue[Event] = SimpleQueue()
+    admission = Admission({"numpy": "2"}, events)
+    assert not admission.admit("one", {"numpy": "1"})
+    assert not admission.admit("two", ModuleNotFoundError("No module named\n'toy'"))
+    admission.check(more=True)
+    with pytest.raises(
+        EnvironmentFault, match=r"worker one is refused.*numpy is 1 there and 2 here.*\(1 more are\)"
+    ):
+        admission.check(more=False)
+    assert events.empty()
+    assert admission.admit("three", {"numpy": "2"})
+    told = [str(events.get_nowait()) for _ in range(2)]
+    assert "worker two is refused" in told[1]
+    assert "\n" not in told[1]
+    admission.check(more=False)
+    assert not admission.admit("four", {"numpy": "3"})
+    assert "worker four" in str(events.get_nowait())
+
+
+def test_ctrl_c_in_a_cell_that_runs_here_is_no_failure_of_the_cell(job: Job) -> None:
+    assert run(job, [Task("t", {"a": 1}, None)])[0].failure is None
+    with pytest.raises(Interrupted):
+        run(job, [Task("t", {"a": 13}, None)])
+
+
+def test_a_train_function_that_has_gone_since_fails_the_cell_with_its_reason() -> None:
+    gone = Job("no_such_module:train", (), "accuracy", None, None)
+    [outcome] = run(gone, [Task("t", {"a": 1}, None)])
+    assert outcome.failure is not None
+    assert outcome.failure.reason == (
+        "importing no_such_module:train raised ModuleNotFoundError: No module named 'no_such_module'"
+    )
