@@ -11,15 +11,12 @@ import pytest
 from gridrun.dispatch.admission import Admission
 from gridrun.dispatch.pool import Event
 from gridrun.environment import compare, describe_process
-from gridrun.errors import EnvironmentFault, Interrupted
+from gridrun.errors import EnvironmentFault
 from gridrun.worker import Job, Task, describe, run
 
 SOURCE = """
-import gridrun.errors
 import beside_it
 def train(*, a):
-    if a == 13:
-        raise gridrun.errors.Interrupted("Ctrl-C")
     return {"accuracy": a}
 train.fingerprint = lambda *, a: f"data of {a}"
 """
@@ -77,12 +74,6 @@ def test_refusals_are_told_while_others_work_and_end_the_sweep_when_none_does() 
     admission.check(more=False)
     assert not admission.admit("four", {"numpy": "3"})
     assert "worker four" in str(events.get_nowait())
-
-
-def test_ctrl_c_in_a_cell_that_runs_here_is_no_failure_of_the_cell(job: Job) -> None:
-    assert run(job, [Task("t", {"a": 1}, None)])[0].failure is None
-    with pytest.raises(Interrupted):
-        run(job, [Task("t", {"a": 13}, None)])
 
 
 def test_a_train_function_that_has_gone_since_fails_the_cell_with_its_reason() -> None:
