@@ -94,6 +94,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("dask") / "cluster")
     cluster.add_worker()
     cluster.add_worker()
+    wait_for(lambda: (cluster.folder / "log-0").read_text().count("Register worker") == 2)
     yield cluster
     cluster.close()
 
