@@ -1,11 +1,9 @@
 """What runs in a worker: one train function, one trajectory after another. The only code that does."""
 
-import contextlib
 import faulthandler
 import functools
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -18,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from gridrun.cell import Params
 from gridrun.environment import describe_process
-from gridrun.errors import GridrunError
 from gridrun.store import Failure, Outcome
 from gridrun.trainers import Train, load_train
 
@@ -57,11 +54,14 @@ class Job:
 def start(parent: int, stack_file: Path) -> None:
     """Prepare a worker process: it leaves signals to its parent, and ends when its parent has.
 
-    Stacks of a crash or a timeout go to `stack_file`, which the parent reads.
+    It leads a process group, so that what a cell starts can be ended with it. Stacks of a crash or
+    a timeout go to `stack_file`, which the parent reads.
     """
     global _stack_file
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    # The last two would stop a process outside the terminal's own group when it prints or reads there.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(number, signal.SIG_IGN)
+    os.setpgid(0, 0)
     _end_with(parent)
     _stack_file = stack_file.open("w")
     faulthandler.enable(_stack_file)
@@ -108,7 +108,7 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
     if job.budget is not None and task.epochs is not None:
         params[job.budget] = task.epochs
     history: list[dict[str, float]] = []
-    failure = None
+    failure, code, process = None, 0, os.getpid()
     began = time.perf_counter()
     if job.timeout_s is not None and _stack_file is not None:
         # Ends the process from a thread that needs no GIL: a hang in native code is caught too.
@@ -119,15 +119,17 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
             if task.epochs is not None and len(history) == task.epochs:
                 break
             history.append(_checked(metrics, job.metric))
-    except GridrunError:  # Ctrl-C, where cells run in the sweep's own process
-        raise
-    # SystemExit too: a cell that calls sys.exit has failed, and ends neither its worker nor the sweep.
-    except (Exception, SystemExit) as error:
+    # Everything: a cell that calls sys.exit or is cancelled has failed, and ends neither its worker nor
+    # the sweep. (Ctrl-C is no exception here: workers ignore it, and cli.py has a handler of its own.)
+    except BaseException as error:
         failure = Failure(_one_line(error), _own_traceback(error))
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
     finally:
         if job.timeout_s is not None:
             faulthandler.cancel_dump_traceback_later()
     wall_s = time.perf_counter() - began
+    if os.getpid() != process:
+        os._exit(code)  # a child that the train function forked: two of us must not go on
     if failure is None and len(history) < (task.epochs or 1):
         failure = Failure(f"yielded {len(history)} mappings of metrics, {task.epochs or 1} were needed")
     return Outcome(task.trajectory, task.params, history, failure, wall_s)
@@ -163,8 +165,11 @@ def _checked(metrics: Any, needed: str) -> dict[str, float]:
 
 def _one_line(error: BaseException) -> str:
     # KeyError's str is the repr of its argument; a message of ours reads better plain.
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())}"[:500]
+    try:
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    except Exception as broken:  # a __str__ of the user's that fails itself
+        text = f"(no text: its __str__ raised {type(broken).__name__})"
+    return _storable(f"{type(error).__name__}: {' '.join(text.split())}")[:500]
 
 
 def _own_traceback(error: BaseException) -> str:
@@ -172,19 +177,17 @@ def _own_traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__ and trace.tb_next is not None:
         trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
+    text = _storable("".join(traceback.format_exception(type(error), error, trace)))
     return text if len(text) <= MOST_TEXT else text[: MOST_TEXT // 2] + "\n...\n" + text[-MOST_TEXT // 2 :]
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, whatever it is doing."""
-    if sys.platform == "linux":
-        # The kernel's own signal: reaches native code that holds the GIL, which the thread below can't.
-        import ctypes
+def _storable(text: str) -> str:
+    """Text without lone surrogates (a file's name that is no UTF-8 has them): no database takes these."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
-        pr_set_pdeathsig = 1
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, unless native code holds the GIL: guard.py sees to that."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -118,8 +118,10 @@ class Pool:
                     self.tell(event)
                 else:
                     self.idle.append(event)
-            # Work first, then the disk: the workers do not wait for a commit.
-            self._feed(tasks)
+            # Short tasks: work first, then the disk. For others a commit is nothing, and a kill then
+            # repeats at most one trajectory a worker.
+            if self.task_s < self.workers.batch_s:
+                self._feed(tasks)
             if outcomes:
                 yield outcomes
 
