@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as package_version
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# A wrapper (timeout, uv run) passes on the signal that the terminal or it itself sent to all of the group:
+# what comes within so many seconds of the first is the first.
+ECHO_S = 1.0
 
 Directory = Annotated[
     Path | None,
@@ -156,8 +162,7 @@ def sweep(
         )
     if stop.asked and count.pending:
         raise Interrupted(
-            f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept;"
-            f" the same command goes on: {_command()}"
+            f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept; {_going_on()}"
         )
     print(f"{count.completed} completed, {count.failed} failed; next: gridrun report {directory}")
     if count.failed:
@@ -259,18 +264,25 @@ def _directory(given: Path | None) -> Path:
 @contextmanager
 def _signals(stop: "Stop") -> Iterator[None]:
     """First Ctrl-C, SIGTERM or SIGHUP: finish what is in flight. Second: stop now."""
+    first = 0.0
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        if stop.asked and time.monotonic() - first < ECHO_S:
+            return
         if stop.asked:
-            raise Interrupted(
-                f"stopped at once; what was reported done is kept; the same command goes on: {_command()}"
-            )
-        stop.asked = True
-        # os.write, as print is not safe within a signal handler.
-        os.write(2, b"\ngridrun: finishing the cells in flight; once more stops at once\n")
+            # As SIGKILL would, and as safely: no cleaning up that could hang, nothing raised within
+            # a cell that runs here. The guard ends the workers.
+            cursor = "\x1b[?25h" if os.isatty(2) else ""  # the progress bar hides it
+            _tell(f"{cursor}gridrun: stopped at once; what was reported done is kept; {_going_on()}")
+            os._exit(130)
+        stop.asked, first = True, time.monotonic()
+        _tell("\ngridrun: finishing the cells in flight; once more stops at once")
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup's wish, and a shell's for what runs in the background
+            signal.signal(number, handle)
     try:
         yield
     finally:
@@ -278,10 +290,16 @@ def _signals(stop: "Stop") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _command() -> str:
+def _tell(message: str) -> None:
+    """Print from within a signal handler, where print is not safe; the terminal may be gone."""
+    with suppress(OSError):
+        os.write(2, (_printable(message) + "\n").encode(errors="replace"))
+
+
+def _going_on() -> str:
     import shlex
 
-    return shlex.join(["gridrun", *sys.argv[1:]])
+    return "the same command goes on: " + shlex.join(["gridrun", *sys.argv[1:]])
 
 
 def _many(count: int, one: str, more: str | None = None) -> str:
