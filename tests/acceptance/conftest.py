@@ -1,5 +1,6 @@
 """Runs the real program in a directory of its own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,14 +11,18 @@ import pytest
 
 GRIDRUN = str(Path(sys.executable).with_name("gridrun"))
 HERE = Path(__file__).parent
+SOAK = bool(os.environ.get("GRIDRUN_SOAK"))  # `make soak`: the same tests, many times longer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
+@pytest.fixture(autouse=True)
+def _toy(tmp_path: Path) -> None:
     copy(HERE / "toy.py", tmp_path)
 
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
     def call(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([GRIDRUN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
 

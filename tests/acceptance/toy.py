@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ def misbehave(mode: str) -> None:
         time.sleep(600)
     if mode == "hang-native":
         ctypes.PyDLL(None).sleep(600)  # keeps the GIL
+    if mode == "subprocess":
+        subprocess.run(["sleep", "600"], check=True)
 
 
 def note(ledger: str, line: str) -> None:
