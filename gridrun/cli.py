@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gridrun.errors import GridrunError, InputError, Interrupted
+from gridrun.errors import EnvironmentFault, GridrunError, InputError, Interrupted
+from gridrun.terminal import Lasting, open_streams, visible
 
 if TYPE_CHECKING:
     from gridrun.dispatch import Stop
@@ -41,31 +42,61 @@ Directory = Annotated[
 
 def main() -> None:
     """Run the command line. Exit codes: 0 complete, 1 some cells failed, 2 bad input, 3 environment, 130."""
+    open_streams()
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except GridrunError as error:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted", 130)
+        sys.exit(130)
     except BrokenPipeError:
-        # The reader of a pipe has gone (`gridrun status | head`); nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
+        _leave_reader()
+    except OSError as error:  # what nobody further down had better words for
+        _leave(f"{error.filename or 'the output'}: {error.strerror or error}", EnvironmentFault.exit_code)
+    except MemoryError:
+        _leave("out of memory; nothing that was reported done is lost", EnvironmentFault.exit_code)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Outside a sweep's own handling of signals (see `_signals`): Ctrl-C, SIGTERM and SIGHUP end it."""
+    _tell("gridrun: interrupted; nothing was changed")
+    raise KeyboardInterrupt
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    print(f"gridrun: {_printable(message)}", file=sys.stderr)
+    with suppress(OSError, ValueError):
+        print(f"gridrun: {visible(message)}", file=sys.stderr, flush=True)
+    sys.stdout = Lasting(sys.stdout)
     sys.exit(code)
 
 
-def _printable(text: str) -> str:
-    """Text of strangers with its control characters made visible: no escape code reaches the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+def _leave_reader() -> NoReturn:
+    """The reader of a pipe has gone (`gridrun status | head`); nothing is left to say."""
+    sys.stdout = Lasting(sys.stdout)
+    sys.exit(0)
+
+
+def _say(text: str) -> None:
+    """Print a result: it may be a stranger's, and the reader may have gone."""
+    _write(visible(text, keep="\n") + "\n")
+
+
+def _write(text: str) -> None:
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        _leave_reader()
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"gridrun {package_version('gridrun')}")
+        _say(f"gridrun {package_version('gridrun')}")
         raise typer.Exit
 
 
@@ -91,7 +122,7 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path
         raise InputError(
             f"{path}: cannot be written: {error.strerror}; name a file in a directory of yours"
         ) from None
-    print(f"wrote {path}; next: gridrun sweep {path}")
+    _say(f"wrote {path}; next: gridrun sweep {path}")
 
 
 @app.command()
@@ -139,11 +170,10 @@ def sweep(
     def describe(plan: Plan, workers: int) -> None:
         count = plan.count
         failed = f", {count.failed} failed (see --retry-failed)" if count.failed else ""
-        print(
+        _say(
             f"{spec.name}: {_many(count.total, 'cell')}, {count.completed} cached{failed},"
             f" {count.pending} new, {_many(plan.trajectories, 'trajectory', 'trajectories')},"
-            f" {_many(workers, 'worker')}",
-            flush=True,
+            f" {_many(workers, 'worker')}"
         )
 
     if dry_run:
@@ -151,6 +181,8 @@ def sweep(
             describe(plan, min(there.count, plan.trajectories))
         return
     stop = Stop()
+    # From here on nothing that is shown may end the sweep.
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
     with _signals(stop), show_progress(plan, quiet=quiet) as screen:
 
         def begin(locked: Plan, workers: int) -> None:
@@ -164,7 +196,7 @@ def sweep(
         raise Interrupted(
             f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept; {_going_on()}"
         )
-    print(f"{count.completed} completed, {count.failed} failed; next: gridrun report {directory}")
+    _say(f"{count.completed} completed, {count.failed} failed; next: gridrun report {directory}")
     if count.failed:
         raise typer.Exit(1)
 
@@ -182,8 +214,11 @@ def report(
 
     directory = _directory(directory)
     result = write_report(directory)
-    Console().print(leaderboard(result, top))
-    print(f"wrote {directory / 'report'}/")
+    console = Console()
+    with console.capture() as drawn:
+        console.print(leaderboard(result, top))
+    _write(drawn.get())
+    _say(f"wrote {directory / 'report'}/")
 
 
 @app.command()
@@ -203,17 +238,17 @@ def status(
         best = best_so_far(store, spec)
     if as_json:
         states = {"completed": count.completed, "failed": count.failed, "pending": count.pending}
-        print(json.dumps({"total": count.total, **states}))
+        _say(json.dumps({"total": count.total, **states}))
         return
     share = f"{count.completed / count.total:.0%}"
-    print(f"{spec.name}: {count.completed} of {_many(count.total, 'cell')} completed ({share})")
-    print(
+    _say(f"{spec.name}: {count.completed} of {_many(count.total, 'cell')} completed ({share})")
+    _say(
         f"failed {count.failed}, pending {count.pending} ({_many(left, 'trajectory', 'trajectories')} to run)"
     )
     if best is not None:
         value, cell = best
         params = ", ".join(f"{axis.name} {cell.params[axis.name]}" for axis in spec.grid.all_axes)
-        print(_printable(f"best {spec.metric} {value:.6g}: {params} (cell {cell.id})"))
+        _say(visible(f"best {spec.metric} {value:.6g}: {params} (cell {cell.id})"))
 
 
 @app.command()
@@ -235,16 +270,19 @@ def show(
         run = store.run_of(found.trajectory)
     enough = len(history) >= (found.budget or 1)
     state = "completed" if enough else "failed" if failure is not None else "pending"
-    lines = [f"cell {found.id}: {state}", *(f"  {name} = {value}" for name, value in found.params.items())]
+    lines = [
+        f"cell {found.id}: {state}",
+        *(f"  {name} = {visible(str(value))}" for name, value in found.params.items()),
+    ]
     if history:
-        lines += ["", "epoch  " + "  ".join(f"{name:>13}" for name in history[0])]
+        lines += ["", "epoch  " + "  ".join(f"{visible(name):>13}" for name in history[0])]
     for epoch, metrics in enumerate(history[: found.budget], start=1):
         lines.append(f"{epoch:>5}  " + "  ".join(f"{value:>13.6g}" for value in metrics.values()))
     if failure is not None and not enough:
         lines += ["", failure.reason, failure.traceback.rstrip()]
     if run:
         lines += ["", ", ".join(f"{name} {value}" for name, value in run.items())]
-    print(_printable("\n".join(lines)))
+    _say("\n".join(lines))
 
 
 def _directory(given: Path | None) -> Path:
@@ -253,12 +291,16 @@ def _directory(given: Path | None) -> Path:
 
     if given is not None:
         return given
-    stores = list(Path("results").glob(f"*/{FILE}"))
+    newest: dict[Path, float] = {}
+    for path in Path("results").glob(f"*/{FILE}*"):
+        with suppress(OSError):  # a log goes when the sweep that wrote it ends
+            newest[path.parent] = max(path.stat().st_mtime, newest.get(path.parent, 0.0))
+    stores = [directory for directory in newest if (directory / FILE).is_file()]
     if not stores:
         raise InputError(
             "results/: holds no sweep; run `gridrun sweep grid.toml` first, or name its directory"
         )
-    return max(stores, key=lambda path: max(p.stat().st_mtime for p in path.parent.glob(FILE + "*"))).parent
+    return max(stores, key=newest.__getitem__)
 
 
 @contextmanager
@@ -273,8 +315,10 @@ def _signals(stop: "Stop") -> Iterator[None]:
         if stop.asked:
             # As SIGKILL would, and as safely: no cleaning up that could hang, nothing raised within
             # a cell that runs here. The guard ends the workers.
-            cursor = "\x1b[?25h" if os.isatty(2) else ""  # the progress bar hides it
-            _tell(f"{cursor}gridrun: stopped at once; what was reported done is kept; {_going_on()}")
+            if os.isatty(2):
+                with suppress(OSError):
+                    os.write(2, b"\x1b[?25h\n")  # the cursor, which the progress bar hides
+            _tell(f"gridrun: stopped at once; what was reported done is kept; {_going_on()}")
             os._exit(130)
         stop.asked, first = True, time.monotonic()
         _tell("\ngridrun: finishing the cells in flight; once more stops at once")
@@ -293,7 +337,7 @@ def _signals(stop: "Stop") -> Iterator[None]:
 def _tell(message: str) -> None:
     """Print from within a signal handler, where print is not safe; the terminal may be gone."""
     with suppress(OSError):
-        os.write(2, (_printable(message) + "\n").encode(errors="replace"))
+        os.write(2, (visible(message, keep="\n") + "\n").encode(errors="replace"))
 
 
 def _going_on() -> str:

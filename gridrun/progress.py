@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gridrun.store import Outcome
 from gridrun.sweep import Plan, better
+from gridrun.terminal import visible
 
 # Seconds between plain lines: a log of a night stays a page.
 PLAIN_S = 10.0
@@ -71,7 +72,7 @@ class Screen:
 
     def _note(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        best = f", best {self.plan.spec.metric} {self.best:.4g}" if self.best is not None else ""
+        best = f", best {visible(self.plan.spec.metric)} {self.best:.4g}" if self.best is not None else ""
         return failed + best
 
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from gridrun.cell import Scalar, Value, encode_value
 from gridrun.errors import InputError
 from gridrun.grid import Axis, Grid
+from gridrun.terminal import visible
 
 BACKENDS = ("loky", "sequential", "dask", "ray")
 TABLES = {
@@ -308,5 +309,5 @@ def _toml(value: object) -> str:
 
 
 def _clip(text: str, most: int = 80) -> str:
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = visible(text)
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -4,6 +4,7 @@ import faulthandler
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from gridrun.cell import Params
 from gridrun.environment import describe_process
 from gridrun.store import Failure, Outcome
+from gridrun.terminal import Lasting
 from gridrun.trainers import Train, load_train
 
 # A traceback is for reading; a message of megabytes in it is not.
@@ -67,6 +69,7 @@ def start(parent: int, stack_file: Path) -> None:
     faulthandler.enable(_stack_file)
     # Results go to stdout, and they are the parent's: what a train function prints is a message.
     os.dup2(2, 1)
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
 
 
 def run(job: Job, tasks: Sequence[Task]) -> list[Outcome]:

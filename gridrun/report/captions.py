@@ -6,6 +6,7 @@ import textwrap
 
 from gridrun.aggregate import Aggregate
 from gridrun.cell import Params
+from gridrun.terminal import visible
 
 
 def show(value: object) -> str:
@@ -24,11 +25,6 @@ def show_metric(value: float) -> str:
     if math.isnan(value):
         return "diverged"
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4g}"
-
-
-def visible(text: str) -> str:
-    """Text of strangers on one line, its control characters made visible."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def title(name: str) -> str:

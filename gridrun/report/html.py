@@ -15,11 +15,12 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from gridrun.aggregate import SHOWN_FAILURES, Aggregate
-from gridrun.report.captions import clip, join, selected_on, show, show_metric, state, title, visible
+from gridrun.report.captions import clip, join, selected_on, show, show_metric, state, title
 from gridrun.report.curves import colour, label, middle, panels
 from gridrun.report.figures import ACCENT
 from gridrun.report.surfaces import Surface, heading, surfaces, z_range
 from gridrun.report.tables import rows_of
+from gridrun.terminal import visible
 
 TOP = 200
 SHOWN_CURVES = 6

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
 from gridrun.aggregate import Aggregate, Floats
-from gridrun.report.captions import caption, clip, selected_on, show, show_metric, visible
+from gridrun.report.captions import caption, clip, selected_on, show, show_metric
 from gridrun.report.figures import ACCENT, COLOURS, GREY, INK, Scale, is_numeric, plain, save, scale, thin
+from gridrun.terminal import visible
 
 MOST_VALUES = 48  # values of an axis in one surface
 MOST_SURFACES = 12

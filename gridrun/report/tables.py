@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gridrun.aggregate import Aggregate
-from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title, visible
+from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title
 from gridrun.report.figures import GREY, INK, plain, save
+from gridrun.terminal import visible
 
 PICTURED = 20
 
