@@ -64,7 +64,7 @@ class Screen:
 
     def say(self, message: str) -> None:
         """Show a message of the sweep's, above the live line if there is one."""
-        text = "gridrun: " + "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        text = "gridrun: " + visible(message)
         if self.live is not None:
             self.live.console.print(Text(text))
         else:

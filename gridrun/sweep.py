@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gridrun.environment import describe_environment
 from gridrun.errors import GridrunError, InputError
 from gridrun.grid import Grid, cell_id
 from gridrun.spec import Run, Spec
-from gridrun.store import FILE, NOTHING, Outcome, Progress, Store, check_directory
+from gridrun.store import NOTHING, Outcome, Progress, Store, check_directory
 from gridrun.trainers import Trainer, search_path
 from gridrun.worker import Job, Task
 
@@ -64,9 +64,9 @@ def plan_sweep(spec: Spec, grid_file: Path, directory: Path, *, retry_failed: bo
     trainer.validate(spec.grid)
     identity = trainer.identity(spec.grid)
     known: Mapping[str, Progress] = {}
-    if (directory / FILE).exists() and (directory / FILE).stat().st_size:
-        with Store.read(directory) as store:
-            known = store.progress()
+    # InputError: there is no store, or one whose making was cut short.
+    with suppress(InputError), Store.read(directory) as store:
+        known = store.progress()
     return _plan(spec, trainer, identity, known, retry_failed)
 
 

@@ -39,6 +39,13 @@ def misbehave(mode: str) -> None:
     if mode == "subprocess":
         subprocess.run(["sleep", "600"], check=True)
 
+    if mode == "daemon" and not Path("daemon").exists():
+        process = os.fork()
+        if process == 0:
+            time.sleep(600)
+        Path("daemon").write_text(str(process))
+        time.sleep(600)
+
 
 def note(ledger: str, line: str) -> None:
     if ledger:
