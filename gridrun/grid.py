@@ -9,6 +9,7 @@ from math import prod
 from operator import itemgetter
 
 from gridrun.cell import Cell, Identity, Params, Value, encode_value, hash_content
+from gridrun.errors import EnvironmentFault
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,15 @@ class Grid:
         return prod(len(axis.values) for axis in self.trajectory_axes)
 
     def trajectory_ids(self, identity: Identity) -> Iterator[str]:
-        """Yield each trajectory's name, in grid order: 1.6 us each, so a million can be asked for."""
+        """Yield each trajectory's name, in grid order: 1.6 us each, so a million can be asked for.
+
+        Raises: EnvironmentFault if the identity is another grid's, as in a store that somebody made.
+        """
+        named = sum(count for _, count in identity.fingerprints)
+        if named != self.trajectory_count:
+            raise EnvironmentFault(
+                f"the store is corrupt (it names {named:,} trajectories of {self.trajectory_count:,})"
+            )
         return _hash_products(self.trajectory_axes, self.fixed, identity)
 
     def trajectory_params(self, index: int) -> dict[str, Value]:

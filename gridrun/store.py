@@ -79,6 +79,8 @@ class Store:
     def __init__(self, directory: Path, connection: sqlite3.Connection) -> None:
         self.directory = directory
         self._db = connection
+        # As bytes: a damaged text may be none, and its checksum is to say so, not SQLite.
+        self._db.text_factory = bytes
         self._session: int | None = None
 
     @classmethod
@@ -166,14 +168,24 @@ class Store:
 
     def identity(self) -> Identity:
         """What named the cells of the grid that was swept last."""
-        found = json.loads(self._described("identity"))
-        runs = tuple((fingerprint, count) for fingerprint, count in found["fingerprints"])
+        with self._decoding("identity"):
+            found = json.loads(self._described("identity"))
+            runs = tuple((fingerprint, int(count)) for fingerprint, count in found["fingerprints"])
+            texts = (found["train"], found["version"] or "", *(fingerprint or "" for fingerprint, _ in runs))
+            if not all(isinstance(text, str) for text in texts) or any(count < 1 for _, count in runs):
+                raise ValueError
         return Identity(found["train"], found["version"], runs)
 
     def defaults(self) -> Params:
         """The train function's own values of the parameters that grid.toml leaves alone."""
-        found = json.loads(self._described("identity"))["defaults"]
-        return {name: freeze(value) for name, value in found.items()}
+        with self._decoding("defaults"):
+            found = json.loads(self._described("identity"))["defaults"]
+            defaults = {name: freeze(value) for name, value in found.items()}
+            for value in defaults.values():
+                for scalar in value if isinstance(value, tuple) else (value,):
+                    if not isinstance(scalar, str | int | float):
+                        raise ValueError
+        return defaults
 
     def progress(self) -> dict[str, Progress]:
         """How far every trajectory is."""
@@ -190,22 +202,25 @@ class Store:
     def histories(self) -> Iterator[tuple[str, list[dict[str, float]]]]:
         """Yield (trajectory, metrics of each completed epoch), in no particular order."""
         for name, _, _, metrics in self._rows("history", "epochs", "params", "metrics"):
-            yield name, decode_history(metrics)
+            with self._decoding("metrics"):
+                history = decode_history(metrics)
+            yield name, history
 
     def failures(self) -> Iterator[tuple[str, Failure]]:
         """Yield (trajectory, why it ended early), in no particular order."""
         for name, _, reason, traceback in self._rows("failure", "params", "reason", "traceback"):
-            yield name, Failure(reason, traceback)
+            yield name, Failure(_text(reason), _text(traceback))
 
     def history_of(self, trajectory: str) -> list[dict[str, float]]:
         """The metrics of each completed epoch of one trajectory; empty if there are none."""
         rows = self._rows("history", "epochs", "params", "metrics", where=trajectory)
-        return next((decode_history(metrics) for *_, metrics in rows), [])
+        with self._decoding("metrics"):
+            return next((decode_history(metrics) for *_, metrics in rows), [])
 
     def failure_of(self, trajectory: str) -> Failure | None:
         """Why one trajectory ended early, if it did."""
         rows = self._rows("failure", "params", "reason", "traceback", where=trajectory)
-        return next((Failure(reason, traceback) for *_, reason, traceback in rows), None)
+        return next((Failure(_text(reason), _text(traceback)) for *_, reason, traceback in rows), None)
 
     def run_of(self, trajectory: str) -> dict[str, str]:
         """When and on what a trajectory ran last: finished_at, wall_s and the session's environment."""
@@ -218,24 +233,27 @@ class Store:
                 " WHERE trajectory = ? ORDER BY finished_at DESC LIMIT 1",
                 (trajectory,),
             ).fetchone()
-            if row is None:
-                return {}
-            return {"finished_at": row[0], "wall_s": f"{row[1]:.3f}", **json.loads(row[2])}
+        if row is None:
+            return {}
+        with self._decoding("session"):
+            return {"finished_at": _text(row[0]), "wall_s": f"{row[1]:.3f}", **json.loads(row[2])}
 
     def _rows(self, table: str, *columns: str, where: str | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield (trajectory, *columns) of every sound row, or of one trajectory's.
+        """Yield (trajectory, *columns) of every sound row, or of one trajectory's; texts as bytes.
 
         A row that does not match its checksum is passed over: its trajectory is run again.
         """
+        types = [int if column == "epochs" else bytes for column in columns]
         with _faults(self.directory):
             query = f"SELECT crc, trajectory, {', '.join(columns)} FROM {table}"
             if where is None:
                 rows = self._db.execute(query)
             else:
                 rows = self._db.execute(query + " WHERE trajectory = ?", (where,))
-            for crc, *row in rows:
-                if crc == _crc(*row):
-                    yield tuple(row)
+            for row in rows:
+                name, *values = row[1:]
+                if row[0] == _crc(name, *values) and [*map(type, values)] == types:
+                    yield _text(name), *values
 
     def _described(self, key: str) -> str:
         with _faults(self.directory):
@@ -244,7 +262,15 @@ class Store:
             raise InputError(f"{self.directory}: no sweep has begun here; run `gridrun sweep` first")
         if _crc(key, row[0]) != row[1]:
             raise _corrupt(self.directory / FILE, f"its {key} does not match its checksum")
-        return str(row[0])
+        return _text(row[0])
+
+    @contextlib.contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        """Refuse what bears its checksum and still is not what we write: somebody made it so."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+            raise _corrupt(self.directory / FILE, f"its {what} cannot be read") from None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -264,7 +290,7 @@ def encode_history(history: Sequence[Metrics]) -> str:
     return "[" + ",".join("{" + epoch + "}" for epoch in epochs) + "]"
 
 
-def decode_history(text: str) -> list[dict[str, float]]:
+def decode_history(text: str | bytes) -> list[dict[str, float]]:
     """Read what `encode_history` wrote."""
     return [{k: math.nan if v is None else float(v) for k, v in m.items()} for m in json.loads(text)]
 
@@ -288,9 +314,13 @@ def check_directory(directory: Path) -> None:
         )
 
 
-def _crc(*values: str | int) -> int:
+def _crc(*values: object) -> int:
     """Sum up a row: SQLite itself checks no payload."""
-    return zlib.crc32("\0".join(map(str, values)).encode("utf-8", "surrogatepass"))
+    return zlib.crc32(b"\0".join([v if type(v) is bytes else str(v).encode() for v in values]))
+
+
+def _text(raw: object) -> str:
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
 
 
 def _now() -> str:
@@ -325,7 +355,9 @@ def _lock(directory: Path) -> Iterator[None]:
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
     # as_uri escapes '?' and '#', which would otherwise end the path.
     uri = f"{path.absolute().as_uri()}?mode={mode}{extra}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+    db.execute("PRAGMA trusted_schema = OFF")
+    return db
 
 
 def _connect_reader(directory: Path) -> sqlite3.Connection:
@@ -341,15 +373,14 @@ def _prepare(db: sqlite3.Connection, directory: Path) -> None:
     empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not empty or db.execute("PRAGMA application_id").fetchone()[0]:
         _check_ours(db, directory)
-        damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        damage = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
         if damage != "ok":
             raise _corrupt(directory / FILE, damage)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     if empty:
-        schema = files("gridrun").joinpath("schema.sql").read_text(encoding="utf-8")
         db.executescript(
-            f"BEGIN IMMEDIATE; {schema} PRAGMA application_id = {APPLICATION_ID};"
+            f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
 
@@ -366,6 +397,24 @@ def _check_ours(db: sqlite3.Connection, directory: Path) -> None:
             f"{directory / FILE}: was written by a newer gridrun (schema {version}, here {SCHEMA_VERSION});"
             " upgrade gridrun; nothing was changed"
         )
+    with contextlib.closing(sqlite3.connect(":memory:")) as ours:
+        ours.executescript(_schema())
+        if _tables(db) != _tables(ours):
+            raise _corrupt(directory / FILE, "its tables are not what gridrun makes")
+
+
+def _schema() -> str:
+    return files("gridrun").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def _tables(db: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
+    """What a stranger could have made otherwise: a view that never ends, a trigger, a generated column."""
+    tables = ("sweep", "session", "history", "failure")
+    return [
+        db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall(),
+        *(db.execute(f"SELECT type, strict FROM pragma_table_list('{name}')").fetchall() for name in tables),
+        *(db.execute(f"SELECT * FROM pragma_table_xinfo('{name}')").fetchall() for name in tables),
+    ]
 
 
 def _corrupt(path: Path, what: str) -> EnvironmentFault:
