@@ -37,5 +37,5 @@ CREATE TABLE failure (
     wall_s      REAL NOT NULL,
     finished_at TEXT NOT NULL,
     session     INTEGER NOT NULL REFERENCES session (id),
-    crc         INTEGER NOT NULL   -- CRC-32 of trajectory, params, reason and traceback
+    crc         INTEGER NOT NULL   -- CRC-32 of trajectory, params, reason, traceback and its epochs in history
 ) STRICT;

@@ -13,7 +13,7 @@ import math
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -148,9 +148,7 @@ class Store:
             if outcome.failure is None:
                 redone.append((name,))
             else:
-                failure = outcome.failure
-                crc = _crc(name, params, failure.reason, failure.traceback)
-                failures.append((name, params, failure.reason, failure.traceback, *common, crc))
+                failures.append((name, params, outcome.failure.reason, outcome.failure.traceback, *common))
         with _faults(self.directory), self._transaction():
             self._db.executemany(
                 "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trajectory) DO UPDATE SET"
@@ -159,7 +157,11 @@ class Store:
                 " session = excluded.session, crc = excluded.crc WHERE excluded.epochs >= epochs",
                 histories,
             )
-            self._db.executemany("INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?, ?)", failures)
+            for row in failures:
+                crc = _crc(*row[:4], self._epochs(row[0]))
+                self._db.execute(
+                    "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, crc)
+                )
             self._db.executemany("DELETE FROM failure WHERE trajectory = ?", redone)
 
     def grid_text(self) -> str:
@@ -194,7 +196,7 @@ class Store:
         for name, epochs, _, _ in self._rows("history", "epochs", "params", "metrics"):
             progress = Progress(epochs, False)
             found[name] = shared.setdefault(progress, progress)
-        for name, *_ in self._rows("failure", "params", "reason", "traceback"):
+        for name, *_ in self._failures(lambda name: found.get(name, NOTHING).epochs):
             progress = Progress(found.get(name, NOTHING).epochs, True)
             found[name] = shared.setdefault(progress, progress)
         return found
@@ -208,7 +210,7 @@ class Store:
 
     def failures(self) -> Iterator[tuple[str, Failure]]:
         """Yield (trajectory, why it ended early), in no particular order."""
-        for name, _, reason, traceback in self._rows("failure", "params", "reason", "traceback"):
+        for name, _, reason, traceback in self._failures(self._epochs):
             yield name, Failure(_text(reason), _text(traceback))
 
     def history_of(self, trajectory: str) -> list[dict[str, float]]:
@@ -219,7 +221,7 @@ class Store:
 
     def failure_of(self, trajectory: str) -> Failure | None:
         """Why one trajectory ended early, if it did."""
-        rows = self._rows("failure", "params", "reason", "traceback", where=trajectory)
+        rows = self._failures(self._epochs, where=trajectory)
         return next((Failure(_text(reason), _text(traceback)) for *_, reason, traceback in rows), None)
 
     def run_of(self, trajectory: str) -> dict[str, str]:
@@ -238,10 +240,28 @@ class Store:
         with self._decoding("session"):
             return {"finished_at": _text(row[0]), "wall_s": f"{row[1]:.3f}", **json.loads(row[2])}
 
-    def _rows(self, table: str, *columns: str, where: str | None = None) -> Iterator[tuple[Any, ...]]:
+    def _failures(self, epochs: Callable[[str], int], where: str | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield (trajectory, params, reason, traceback) of failures, given the epochs completed before each.
+
+        Without these it is none: cells that were completed must not have failed when their row is damaged.
+        """
+        return self._rows("failure", "params", "reason", "traceback", where=where, before=epochs)
+
+    def _epochs(self, trajectory: str) -> int:
+        rows = self._rows("history", "epochs", "params", "metrics", where=trajectory)
+        return next((epochs for _, epochs, *_ in rows), 0)
+
+    def _rows(
+        self,
+        table: str,
+        *columns: str,
+        where: str | None = None,
+        before: Callable[[str], int] | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield (trajectory, *columns) of every sound row, or of one trajectory's; texts as bytes.
 
-        A row that does not match its checksum is passed over: its trajectory is run again.
+        A row that does not match its checksum is passed over: its trajectory is run again. `before`
+        gives what the checksum covers besides the columns.
         """
         types = [int if column == "epochs" else bytes for column in columns]
         with _faults(self.directory):
@@ -251,9 +271,10 @@ class Store:
             else:
                 rows = self._db.execute(query + " WHERE trajectory = ?", (where,))
             for row in rows:
-                name, *values = row[1:]
-                if row[0] == _crc(name, *values) and [*map(type, values)] == types:
-                    yield _text(name), *values
+                name, values = _text(row[1]), row[2:]
+                covered = values if before is None else (*values, before(name))
+                if row[0] == _crc(name, *covered) and [*map(type, values)] == types:
+                    yield name, *values
 
     def _described(self, key: str) -> str:
         with _faults(self.directory):

@@ -7,6 +7,7 @@ with exit 3. Random choices come from GRIDRUN_SEED, as in test_kills.py.
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -125,9 +126,10 @@ def test_killed_before_and_after_every_step_it_has_what_it_reported_and_at_most_
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """A store as a kill leaves it, half of it in its log; and the right tables."""
+    """A store `closed` by its sweep, and `left` by a kill with half of it in the log; the right tables."""
     folder = tmp_path_factory.mktemp("snapshot")
     sweep_here(folder / "made", GRID.replace("[1, 2, 3, 4, 5, 6]", "[1, 2, 3]"))  # in the file itself
+    shutil.copytree(folder / "made", folder / "closed")
     saved = []
 
     def copy(outcomes: object) -> None:
@@ -139,15 +141,15 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     assert saved
     assert (folder / "left" / FILE).stat().st_size > 4096
     assert (folder / "left" / WAL).stat().st_size > 4096
-    return folder / "left", tables_of(folder / "made", folder / "csv")
+    return folder, tables_of(folder / "made", folder / "csv")
 
 
 def damage(directory: Path, chance: random.Random) -> str:
     """Do to a store what power cuts, disks and people do."""
-    which = directory / chance.choice([FILE, WAL])
+    which = chance.choice([path for path in (directory / FILE, directory / WAL) if path.exists()])
     whole = bytearray(which.read_bytes())
     at = chance.randrange(len(whole))
-    what = chance.choice(["cut", "byte", "bit", "page", "zeros", "lost", "grown", "old log"])
+    what = chance.choice(["cut", "byte", "bit", "page", "zeros", "lost", "grown", "head", "digit"])
     if what == "cut":
         del whole[at:]
     elif what == "byte":
@@ -162,6 +164,10 @@ def damage(directory: Path, chance: random.Random) -> str:
         whole[at : at + 512] = bytes(512)
     elif what == "grown":
         whole += chance.randbytes(5000)
+    elif what == "digit":  # of what was measured: SQLite itself has no sum over it
+        places = [match.end() for match in re.finditer(rb'"accuracy":', whole)]
+        at = chance.choice(places) if places else at
+        whole[at] = ord(chance.choice("0123456789"))
     elif what == "lost":
         which.unlink()
         return f"{which.name} lost"
@@ -191,18 +197,20 @@ def check(directory: Path, right: bytes, said: str, refusals: list[str]) -> None
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.glob(FILE + "*") if "-shm" not in path.name}
+    """The files that hold anything; a reader may add an empty log and its index."""
+    found = {path.name: path.read_bytes() for path in directory.glob(FILE + "*")}
+    return {name: content for name, content in found.items() if content and not name.endswith("-shm")}
 
 
 def test_damaged_anywhere_a_store_goes_on_to_the_right_tables_or_is_refused(
     snapshot: tuple[Path, bytes], tmp_path: Path
 ) -> None:
     print(f"GRIDRUN_SEED={SEED}")
-    left, right = snapshot
+    folder, right = snapshot
     refusals: list[str] = []
     for number in range(STATES):
         directory = tmp_path / "damaged"
-        shutil.copytree(left, directory)
+        shutil.copytree(folder / ("closed" if number % 2 else "left"), directory)
         said = damage(directory, random.Random(f"{SEED} {number}"))
         check(directory, right, f"{number}: {said}", refusals)
         shutil.rmtree(directory)
@@ -213,7 +221,7 @@ def test_damaged_anywhere_a_store_goes_on_to_the_right_tables_or_is_refused(
 def test_cut_at_every_page_and_between_a_store_goes_on_or_is_refused(
     snapshot: tuple[Path, bytes], tmp_path: Path, name: str
 ) -> None:
-    left, right = snapshot
+    left, right = snapshot[0] / "left", snapshot[1]
     size = (left / name).stat().st_size
     step = 61 if SOAK else 997
     for at in sorted({*range(0, size, step), *range(0, size, 4096), size - 1}):
@@ -227,7 +235,7 @@ def test_cut_at_every_page_and_between_a_store_goes_on_or_is_refused(
 def test_an_older_copy_of_the_store_beside_a_newer_log_gives_no_wrong_result(
     snapshot: tuple[Path, bytes], tmp_path: Path
 ) -> None:
-    left, right = snapshot
+    left, right = snapshot[0] / "left", snapshot[1]
     sweep_here(tmp_path / "older", GRID.replace("[1, 2, 3, 4, 5, 6]", "[1]"))
     sweep_here(tmp_path / "older", GRID.replace("[1, 2, 3, 4, 5, 6]", "[2]"))
     for mine, theirs in ((tmp_path / "older" / FILE, left / WAL), (left / FILE, left / FILE)):

@@ -73,6 +73,30 @@ def test_a_row_that_fails_its_checksum_is_run_again(tmp_path: Path) -> None:
         assert set(store.progress()) == {"two"}
 
 
+def test_a_failure_whose_completed_epochs_are_damaged_is_run_again(tmp_path: Path) -> None:
+    """Otherwise the cells that were completed before it would have failed."""
+    save(tmp_path, outcome("one", 3, "bad"))
+    save(tmp_path, outcome("two", 3), outcome("two", 1, "bad"))
+    with Store.read(tmp_path) as store:
+        assert store.progress() == {"one": Progress(3, True), "two": Progress(3, True)}
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE history SET metrics = replace(metrics, '0.1', '0.9')")
+    db.close()
+    with Store.read(tmp_path) as store:
+        assert store.progress() == {}
+        assert list(store.failures()) == []
+        assert store.failure_of("one") is None
+
+
+def test_a_damaged_text_that_is_none_costs_its_row_and_not_the_store(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 3), outcome("two", 3))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE history SET params = CAST(x'ff' || params AS TEXT) WHERE trajectory = 'one'")
+    db.close()
+    with Store.read(tmp_path) as store:
+        assert set(store.progress()) == {"two"}
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\1" * 4000])
 def test_a_corrupt_store_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
