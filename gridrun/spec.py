@@ -96,8 +96,7 @@ class _Reader:
 
     def refuse(self, place: str, found: object, write: str) -> NoReturn:
         # repr keeps a refusal on one line and terminal escape codes in values visible, not active.
-        shown = found if isinstance(found, _Text) else repr(found)
-        raise InputError(f"{self.where}: {place}, found {_clip(str(shown))}; write {write}")
+        raise InputError(f"{self.where}: {_clip(place, 200)}, found {_shown(found)}; write {_clip(write)}")
 
     def spec(self, text: str) -> Spec:
         tables = self.tables(text)
@@ -111,8 +110,12 @@ class _Reader:
                 self.refuse(f"[sweep] needs {key}", _Text("none"), f"{key} = {example}")
             if not isinstance(sweep[key], str) or not sweep[key]:
                 self.refuse(f"[sweep] {key} must be a text", sweep[key], f"{key} = {example}")
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", sweep["name"]) or set(sweep["name"]) == {"."}:
-            self.refuse("[sweep] name must be letters, digits, '.', '_' and '-'", sweep["name"], '"my-study"')
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", sweep["name"]) or set(sweep["name"]) == {"."}:
+            self.refuse(
+                "[sweep] name must be letters, digits, '.', '_' and '-', 100 at most",
+                sweep["name"],
+                '"my-study"',
+            )
         if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", sweep["train"], re.ASCII):
             self.refuse('[sweep] train must be "module:function"', sweep["train"], '"my_module:train"')
         mode = sweep.get("mode", "max")
@@ -305,7 +308,16 @@ def _choice(found: str, known: Any, form: str = "{}") -> str:
 
 
 def _toml(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str | int | float | bool) else "..."
+    return json.dumps(value) if isinstance(value, str | float | bool) else _shown(value)
+
+
+def _shown(found: object) -> str:
+    if isinstance(found, _Text):
+        return _clip(found)
+    try:
+        return _clip(repr(found))
+    except ValueError:  # Python writes out no whole number of more than 4300 digits, but reads 0xfff...
+        return "a number of thousands of digits"
 
 
 def _clip(text: str, most: int = 80) -> str:

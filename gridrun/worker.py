@@ -133,6 +133,8 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
     wall_s = time.perf_counter() - began
     if os.getpid() != process:
         os._exit(code)  # a child that the train function forked: two of us must not go on
+    if failure is not None and task.epochs is None:
+        history.clear()  # without a budget axis the cell is the whole run, and half of one is no outcome
     if failure is None and len(history) < (task.epochs or 1):
         failure = Failure(f"yielded {len(history)} mappings of metrics, {task.epochs or 1} were needed")
     return Outcome(task.trajectory, task.params, history, failure, wall_s)

@@ -27,6 +27,14 @@ def train(*, a: object = 0, b: object = 0, c: object = 0, epochs: int = 1) -> It
         yield {"accuracy": math.nan if seed % 5 == epoch + 2 else seed / (epoch + 1), "loss": float(epoch)}
 
 
+def escapes(*, a: object, **params: object) -> Iterator[dict[str, float]]:
+    """Metrics and failures named by strangers."""
+    text = str(params["c"])
+    yield {"acc" + text: 1.0, "loss" + text: 2.0}
+    if a == 1:
+        raise ValueError(text)
+
+
 class Killed(BaseException):
     """What a test raises where a process would have died."""
 

@@ -76,7 +76,8 @@ def test_a_row_that_fails_its_checksum_is_run_again(tmp_path: Path) -> None:
 def test_a_failure_whose_completed_epochs_are_damaged_is_run_again(tmp_path: Path) -> None:
     """Otherwise the cells that were completed before it would have failed."""
     save(tmp_path, outcome("one", 3, "bad"))
-    save(tmp_path, outcome("two", 3), outcome("two", 1, "bad"))
+    save(tmp_path, outcome("two", 3))
+    save(tmp_path, outcome("two", 1, "bad"))
     with Store.read(tmp_path) as store:
         assert store.progress() == {"one": Progress(3, True), "two": Progress(3, True)}
     with sqlite3.connect(tmp_path / FILE) as db:
