@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, "report", "grid.toml", "READM
 
 APPLICATION_ID = 0x67726964  # "grid", so that `file` and we tell it from another program's database
 SCHEMA_VERSION = 1
+BUSY_S = 10.0  # so long another program may hold the database before we give up
 
 Metrics = Mapping[str, float]
 
@@ -376,7 +378,7 @@ def _lock(directory: Path) -> Iterator[None]:
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
     # as_uri escapes '?' and '#', which would otherwise end the path.
     uri = f"{path.absolute().as_uri()}?mode={mode}{extra}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
     db.execute("PRAGMA trusted_schema = OFF")
     return db
 
@@ -424,6 +426,7 @@ def _check_ours(db: sqlite3.Connection, directory: Path) -> None:
             raise _corrupt(directory / FILE, "its tables are not what gridrun makes")
 
 
+@cache
 def _schema() -> str:
     return files("gridrun").joinpath("schema.sql").read_text(encoding="utf-8")
 

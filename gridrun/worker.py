@@ -128,11 +128,13 @@ def _run_one(function: Train, job: Job, task: Task) -> Outcome:
         failure = Failure(_one_line(error), _own_traceback(error))
         code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
     finally:
+        if os.getpid() != process:
+            # A child that the train function forked: two of us must not go on. Nor may it wait for
+            # the thread of faulthandler's, which it has not got.
+            os._exit(code)
         if job.timeout_s is not None:
             faulthandler.cancel_dump_traceback_later()
     wall_s = time.perf_counter() - began
-    if os.getpid() != process:
-        os._exit(code)  # a child that the train function forked: two of us must not go on
     if failure is not None and task.epochs is None:
         history.clear()  # without a budget axis the cell is the whole run, and half of one is no outcome
     if failure is None and len(history) < (task.epochs or 1):
@@ -174,7 +176,8 @@ def _one_line(error: BaseException) -> str:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     except Exception as broken:  # a __str__ of the user's that fails itself
         text = f"(no text: its __str__ raised {type(broken).__name__})"
-    return _storable(f"{type(error).__name__}: {' '.join(text.split())}")[:500]
+    text = " ".join(text.split())
+    return _storable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:500]
 
 
 def _own_traceback(error: BaseException) -> str:

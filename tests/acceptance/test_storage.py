@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,8 @@ import pytest
 from gridrun.errors import EnvironmentFault
 from gridrun.store import FILE, LOCK, Store
 from tests.acceptance.conftest import GRIDRUN, Run
-from tests.acceptance.test_kills import csv_of, ledger, reported, spawn, wait_until, wait_until_alone
+from tests.acceptance.quick import HEAD, sweep_here
+from tests.acceptance.test_kills import csv_of, reported, spawn, wait_until, wait_until_alone
 
 Write = Callable[..., str]
 
@@ -129,41 +131,41 @@ def test_a_killed_run_on_a_file_system_since_read_only_can_be_read(
         refused(run("status", str(out)), "cannot be opened")
 
 
-def test_a_directory_of_another_user_is_one_line(run: Run, write_grid: Write, tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_one_line_and_can_be_read_if_he_lets(
+    run: Run, write_grid: Write, tmp_path: Path
+) -> None:
     """As nobody where the tests run as root, whom permissions do not bind."""
     grid = write_grid()
-    mine, closed = tmp_path / "mine", tmp_path / "closed"
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    assert run("sweep", grid, "--out", str(mine)).returncode == 0
-    closed.mkdir()
-    closed.chmod(0)
-    (tmp_path / "readonly").mkdir()
-    (tmp_path / "readonly").chmod(0o555)
+    assert run("sweep", grid, "--out", "his").returncode == 0
     # Everything is imported before root is given up: nobody may not read root's Python.
     code = (
         "import os, sys, gridrun.cli, gridrun.progress, gridrun.report, gridrun.sweep, rich.console\n"
+        "gridrun.store._schema()\n"
         "if not os.geteuid(): os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "gridrun.cli.main()"
     )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
+        place = Path(folder) / "place"
+        shutil.copytree(tmp_path, place)
+        (place / "closed").mkdir(mode=0)
+        for path in (Path(folder), place, place / "his"):
+            path.chmod(0o555)
 
-    def call(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-c", code, *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        def call(*words: str) -> "subprocess.CompletedProcess[str]":
+            command = [sys.executable, "-c", code, *words]
+            return subprocess.run(command, cwd=place, capture_output=True, text=True)
 
-    for words in (
-        ["sweep", grid, "--out", "closed/out"],
-        ["sweep", grid, "--out", "closed"],
-        ["sweep", grid, "--out", "readonly/out"],
-        ["sweep", grid, "--out", "mine"],
-        ["report", "mine"],
-        ["status", "closed"],
-    ):
-        result = call(*words)
-        assert result.returncode in (2, 3), (words, result)
-        told = result.stderr.splitlines()
-        assert len(told) == 1 or told[0].startswith("Usage:"), (words, result)
-    assert "12 of 12" in call("status", "mine").stdout
+        for words in (
+            ["sweep", grid, "--out", "closed/out"],
+            ["sweep", grid, "--out", "new"],
+            ["sweep", grid, "--out", "his"],
+            ["report", "his"],
+            ["status", "closed"],
+        ):
+            refused(call(*words))
+        assert "12 of 12" in call("status", "his").stdout
+        for path in (Path(folder), place, place / "his", place / "closed"):
+            path.chmod(0o755)
 
 
 def test_a_file_system_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,12 +219,15 @@ def test_what_a_killed_run_left_is_cleared_or_used(run: Run, write_grid: Write, 
     assert {entry.name for entry in left.iterdir()} <= {FILE, FILE + "-wal", FILE + "-shm", LOCK, "report"}
 
 
-def test_a_database_held_by_another_program_is_one_line(run: Run, write_grid: Write, tmp_path: Path) -> None:
-    grid = write_grid()
-    assert run("sweep", grid).returncode == 0
-    with contextlib.closing(sqlite3.connect(tmp_path / "results/toy" / FILE, isolation_level=None)) as db:
+def test_a_database_held_by_another_program_is_one_line_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridrun.store.BUSY_S", 0.2)
+    sweep_here(tmp_path / "out", HEAD + "[grid]\na = [1, 2]\n")
+    with contextlib.closing(sqlite3.connect(tmp_path / "out" / FILE, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
-        refused(run("sweep", write_grid(a="[1, 7]")), "is locked by another program")
-        assert "12 of 12" in run("status").stdout  # readers are not held up
-    assert run("sweep", grid).returncode == 0
-    assert len([line for line in ledger(tmp_path) if line[0] == "end"]) >= 6
+        with pytest.raises(EnvironmentFault, match="is locked by another program"):
+            sweep_here(tmp_path / "out", HEAD + "[grid]\na = [1, 2, 3]\n")
+        with Store.read(tmp_path / "out") as store:
+            assert len(store.progress()) == 2
+    assert sweep_here(tmp_path / "out", HEAD + "[grid]\na = [1, 2, 3]\n").pending == 0

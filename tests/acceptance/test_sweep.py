@@ -1,8 +1,6 @@
 """The whole program, as a user runs it: swept, interrupted, killed, resumed, extended, misused."""
 
-import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -71,46 +69,6 @@ def test_the_same_bytes_however_it_was_run(run: Run, write_grid: Write, tmp_path
     assert len(found) == 1
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(
-    run: Run, write_grid: Write, tmp_path: Path
-) -> None:
-    grid = write_grid(a="[1, 2, 3, 4, 5, 6]", epochs="[2, 3]", nap=0.03)
-    assert run("sweep", grid, "--out", "whole").returncode == 0
-    (tmp_path / "ledger").unlink()
-    kills = 0
-    while True:
-        started = subprocess.Popen(
-            [GRIDRUN, "sweep", grid, "--out", "cut"], cwd=tmp_path, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert started.wait(timeout=0.9 + 0.13 * kills) == 0
-            break
-        except subprocess.TimeoutExpired:
-            os.kill(started.pid, signal.SIGKILL)  # the parent alone: its workers must end by themselves
-            started.wait()
-            kills += 1
-    assert csv_of(run, tmp_path / "cut") == csv_of(run, tmp_path / "whole")
-    ends = [line for line in (tmp_path / "ledger").read_text().splitlines() if line.startswith("end")]
-    assert 12 <= len(ends) <= 12 + 2 * kills  # at most what was in flight is done again
-    deadline = time.monotonic() + 10
-    while workers := [p for p in processes() if str(tmp_path) in p]:
-        assert time.monotonic() < deadline, workers
-        time.sleep(0.2)
-
-
-def processes() -> list[str]:
-    """The working directories of all running Python workers."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"loky" in (entry / "cmdline").read_bytes():
-                found.append(str((entry / "cwd").readlink()))
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_drains_and_the_same_command_goes_on(
     run: Run, write_grid: Write, tmp_path: Path, number: int
@@ -130,37 +88,6 @@ def test_a_signal_drains_and_the_same_command_goes_on(
     )
     assert run("sweep", grid).returncode == 0
     assert (tmp_path / "ledger").read_text().count("start") == 16
-
-
-@pytest.mark.parametrize(
-    ("mode", "reason"),
-    [
-        ("raise", "ValueError: bad luck in two lines"),
-        ("sysexit", "SystemExit: 4"),
-        ("kill", "its worker died 2 times, last by SIGKILL"),
-        ("segv", "its worker died 2 times, last by SIGSEGV"),
-        ("exit", "its worker died 2 times, last by exit code 3"),
-        ("hang", "timed out after 2 s"),
-        ("hang-native", "timed out after 2 s"),
-    ],
-)
-def test_a_cell_that_fails_is_recorded_and_the_others_finish(
-    run: Run, write_grid: Write, tmp_path: Path, mode: str, reason: str
-) -> None:
-    grid = write_grid(mode=mode, run="timeout_s = 2\nmax_attempts = 2")
-    result = run("sweep", grid)
-    assert result.returncode == 1, result.stderr
-    assert json.loads(run("status", "--json").stdout) == {
-        "total": 12,
-        "completed": 8,
-        "failed": 4,
-        "pending": 0,
-    }
-    assert "8 cached, 4 failed" in run("sweep", grid).stdout
-    assert run("report").returncode == 0
-    with (tmp_path / "results/toy/report/cells.csv").open() as file:
-        failed = [row["cell"] for row in csv.DictReader(file) if row["status"] == "failed"]
-    assert reason in run("show", failed[-1][:12]).stdout
 
 
 def test_retry_failed_runs_failed_cells_again(run: Run, write_grid: Write, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """A train function that keeps a ledger of what it was asked, and can be made to fail in many ways."""
 
+import asyncio
 import ctypes
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +39,27 @@ def misbehave(mode: str) -> None:
         time.sleep(600)
     if mode == "hang-native":
         ctypes.PyDLL(None).sleep(600)  # keeps the GIL
+    if mode == "cancelled":
+        raise asyncio.CancelledError
+    if mode == "interrupt":
+        raise KeyboardInterrupt
+    if mode == "mute":
+        raise Mute
+    if mode == "surrogate":
+        raise ValueError("no such file: \udcff")
+    if mode == "forked":
+        process = os.fork()
+        if process:
+            os.waitpid(process, 0)
+        raise ValueError("the child came back as well")
+    if mode in ("usr1", "realtime"):
+        number = signal.SIGUSR1 if mode == "usr1" else 40
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    if mode == "late-exit":
+        threading.Timer(0.7, os._exit, [3]).start()
+    if mode == "thread":
+        threading.Thread(target=time.sleep, args=[600]).start()
     if mode == "subprocess":
         subprocess.run(["sleep", "600"], check=True)
 
@@ -45,6 +69,11 @@ def misbehave(mode: str) -> None:
             time.sleep(600)
         Path("daemon").write_text(str(process))
         time.sleep(600)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
 
 
 def note(ledger: str, line: str) -> None:
