@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test lint bench
+.PHONY: demo test soak lint bench
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -11,6 +11,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest
+
+# Kills, damaged stores, hostile files and random grids, ten to twenty times as many as in `make test`.
+soak: $(STAMP)
+	GRIDRUN_SOAK=1 $(BIN)/pytest -s tests/acceptance/test_kills.py tests/acceptance/test_crashes.py \
+	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
