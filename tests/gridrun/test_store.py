@@ -98,6 +98,22 @@ def test_a_damaged_text_that_is_none_costs_its_row_and_not_the_store(tmp_path: P
         assert set(store.progress()) == {"two"}
 
 
+def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
+    save(tmp_path, *(outcome(f"t{i}", 3) for i in range(50)))
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        found = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_history_1'"
+        (root,), (size,) = db.execute(found).fetchone(), db.execute("PRAGMA page_size").fetchone()
+    whole = bytearray((tmp_path / FILE).read_bytes())
+    at = whole.index(b"t42", (root - 1) * size)
+    whole[at : at + 3] = b"t99"
+    (tmp_path / FILE).write_bytes(whole)
+    with Store.read(tmp_path) as store:
+        assert store.history_of("t42") == []
+    with Store.write(tmp_path) as store:
+        assert len(store.history_of("t42")) == 3
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\1" * 4000])
 def test_a_corrupt_store_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
