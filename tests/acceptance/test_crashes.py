@@ -6,6 +6,7 @@ with exit 3. Random choices come from GRIDRUN_SEED, as in test_kills.py.
 
 import contextlib
 import os
+import pickle
 import random
 import re
 import shutil
@@ -22,6 +23,7 @@ from gridrun import store as store_module
 from gridrun.cell import Identity
 from gridrun.errors import EnvironmentFault
 from gridrun.store import FILE, Failure, Outcome, Store
+from tests.acceptance import disk
 from tests.acceptance.conftest import SOAK
 from tests.acceptance.quick import HEAD, sweep_here, tables_of
 from tests.acceptance.test_kills import SEED
@@ -122,6 +124,48 @@ def test_killed_before_and_after_every_step_it_has_what_it_reported_and_at_most_
         assert status == -signal.SIGKILL
         steps += 1
     assert steps > 50
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> list[disk.Op]:
+    """Every operation on the disk of a store that is made, written to and closed; and when it reported."""
+    if not disk.reachable():
+        pytest.skip("this Python has SQLite built in where it cannot be reached")
+    folder = tmp_path_factory.mktemp("recording")
+    with warnings.catch_warnings(action="ignore"):
+        child = os.fork()
+    if child == 0:
+        log = disk.record()
+        work(folder / "made", lambda: log.append(("told", "", 0, b"")))
+        (folder / "log").write_bytes(pickle.dumps(log))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    log: list[disk.Op] = pickle.loads((folder / "log").read_bytes())
+    return log
+
+
+@pytest.mark.parametrize("power", ["on", "cut"])
+def test_stopped_between_any_two_writes_with_or_without_power_it_has_what_it_reported(
+    recording: list[disk.Op], tmp_path: Path, power: str
+) -> None:
+    """With a power cut, whatever was not synced is there in part, sector by sector, or not at all."""
+    print(f"GRIDRUN_SEED={SEED}")
+    assert sum(what == "sync" for what, *_ in recording) >= len(BATCHES)
+    for round_ in range(1 if power == "on" else 40 if SOAK else 2):
+        chance = random.Random(f"{SEED} {round_}") if power == "cut" else None
+        for done, files in disk.replay(recording, chance):
+            directory = tmp_path / "found"
+            directory.mkdir()
+            for name, content in files.items():
+                (directory / name).write_bytes(content)
+            reported = sum(what == "told" for what, *_ in recording[:done])
+            with Store.write(directory) as store:
+                found = {name: (p.epochs, p.failed) for name, p in store.progress().items()}
+            assert found in FOUND[reported : reported + 2], (round_, done, recording[done - 1][:3])
+            work(directory, lambda: None)
+            with Store.read(directory) as store:
+                assert {name: (p.epochs, p.failed) for name, p in store.progress().items()} == FOUND[3]
+            shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
