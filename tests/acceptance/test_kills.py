@@ -123,14 +123,17 @@ def test_killed_at_random_instants_nothing_reported_is_lost_or_repeated(
 
 @pytest.mark.parametrize("mode", ["hang", "hang-native", "subprocess"])
 def test_no_worker_outlives_its_parent_whatever_it_is_doing(
-    write_grid: Write, tmp_path: Path, mode: str
+    write_grid: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     sweep = spawn(tmp_path, "sweep", write_grid(mode=mode, nap=0.05))
     wait_until(lambda: sum(line[:2] == ["start", "2"] for line in ledger(tmp_path)) == JOBS)
     time.sleep(0.3)  # from the ledger to the misbehaviour
+    assert list(tmp_path.glob("gridrun-*"))
     sweep.kill()
     sweep.wait()
     wait_until_alone(tmp_path)
+    assert not list(tmp_path.glob("gridrun-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
