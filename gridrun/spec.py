@@ -268,7 +268,7 @@ class _Reader:
             if getattr(run, key) is not None and getattr(run, key) < 1:
                 self.refuse(f"[run] {key} must be 1 or more", getattr(run, key), f"{key} = 3")
         if run.backend not in BACKENDS:
-            self.refuse("[run] no such backend", run.backend, _choice(str(run.backend), BACKENDS))
+            self.refuse("[run] no such backend", run.backend, _choice(_shown(run.backend), BACKENDS))
         if run.scheduler is not None and not isinstance(run.scheduler, str):
             self.refuse("[run] scheduler must be a text", run.scheduler, 'scheduler = "tcp://host:8786"')
         timeout = run.timeout_s

@@ -126,7 +126,17 @@ def test_any_grid_toml_is_swept_or_refused_in_one_line(content: bytes) -> None:
 
 @pytest.mark.parametrize("value", BAD_VALUES, ids=lambda value: value[:30])
 @pytest.mark.parametrize(
-    "place", ["grid a", "grid list", "fixed", "run jobs", "run timeout_s", "sweep name", "sweep metric"]
+    "place",
+    [
+        "grid a",
+        "grid list",
+        "fixed",
+        "run jobs",
+        "run backend",
+        "run timeout_s",
+        "sweep name",
+        "sweep metric",
+    ],
 )
 def test_each_value_in_each_place(tmp_path: Path, place: str, value: str) -> None:
     table, _, key = place.partition(" ")
