@@ -25,7 +25,7 @@ from tests.acceptance.conftest import GRIDRUN, SOAK, Run
 from tests.acceptance.quick import HEAD, sweep_here, tables_of
 from tests.acceptance.test_kills import SEED
 
-FILES = 3000 if SOAK else 200
+FILES = 1500 if SOAK else 200
 ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\u202e"
 OUGHT = (0, 1, 2, 3)
 

@@ -54,7 +54,7 @@ def grids(draw: st.DrawFn) -> str:
     return HEAD + 'budget = "epochs"\n' + "".join(f"[{t}]\n" + "\n".join([*tables[t], ""]) for t in written)
 
 
-@settings(max_examples=2000 if SOAK else 60)
+@settings(max_examples=1000 if SOAK else 60)
 @given(st.lists(st.tuples(grids(), st.integers(0, 12)), min_size=1, max_size=5), st.booleans())
 def test_any_history_of_grids_and_interruptions_ends_where_a_clean_run_ends(
     steps: list[tuple[str, int]], retry: bool
