@@ -190,7 +190,7 @@ def test_a_process_that_a_cell_left_behind_does_not_hold_the_lock(
 ) -> None:
     grid = write_grid(mode="daemon")
     sweep = spawn(tmp_path, "sweep", grid, "--backend", backend)
-    wait_until((tmp_path / "daemon").exists)
+    wait_until(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text() != "")
     sweep.kill()
     sweep.wait()
     daemon = int((tmp_path / "daemon").read_text())
