@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby, repeat
 
@@ -23,12 +24,23 @@ def encode_value(value: Value) -> str:
     # Above 2^53 a float no longer names one whole number.
     if isinstance(value, float) and value.is_integer() and math.fabs(value) <= 2**53:
         value = int(value)
+    # json.dumps writes numbers the same, at ten times the price: 1.6 us of each.
+    if isinstance(value, float) and math.isfinite(value):
+        return float.__repr__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value)
     return json.dumps(value)
+
+
+@lru_cache(maxsize=1000)
+def encode_name(name: str) -> str:
+    """Write a parameter's or a metric's name as JSON: few names, asked for with every outcome."""
+    return json.dumps(name)
 
 
 def encode_params(params: Params) -> str:
     """Write parameters as one JSON object, sorted by name: equal content, equal text."""
-    return "{" + ",".join(f"{json.dumps(k)}:{encode_value(params[k])}" for k in sorted(params)) + "}"
+    return "{" + ",".join(f"{encode_name(k)}:{encode_value(params[k])}" for k in sorted(params)) + "}"
 
 
 def freeze(value: object) -> Value:
