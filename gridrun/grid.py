@@ -1,7 +1,7 @@
 """The grid: axes and the cells they span, expanded lazily and always in the same order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -75,6 +75,14 @@ class Grid:
             index, position = divmod(index, len(axis.values))
             picked.append((axis.name, axis.values[position]))
         return {**self.fixed, **dict(reversed(picked))}
+
+    def combinations(self, names: Collection[str]) -> Iterator[dict[str, Value]]:
+        """Yield, in grid order, every combination of the parameters called so, fixed ones first."""
+        fixed = {name: value for name, value in self.fixed.items() if name in names}
+        axes = [axis for axis in self.all_axes if axis.name in names]
+        called = [axis.name for axis in axes]
+        for values in product(*(axis.values for axis in axes)):
+            yield {**fixed, **dict(zip(called, values, strict=True))}
 
     def cells(self, identity: Identity) -> Iterator[Cell]:
         """Yield every cell in grid order."""

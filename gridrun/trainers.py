@@ -9,6 +9,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product, repeat
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +78,15 @@ class Trainer:
         return cls(spec.train, function, _bind(function, spec.grid, place), str(grid_file))
 
     def validate(self, grid: Grid) -> None:
-        """Ask `train.validate`, where there is one, about every cell. Raises: InputError."""
+        """Ask `train.validate`, where there is one, about every cell. Raises: InputError.
+
+        It is asked once for each combination of the parameters that it takes: all of them where it
+        takes **params, which makes it a call a cell.
+        """
         validate = getattr(self.function, "validate", None)
-        if validate is None:
-            return
-        for index, budget in grid.cell_positions():
-            params = grid.trajectory_params(index)
-            if budget is not None:
-                params[str(grid.budget)] = budget
-            try:
-                validate(**params)
-            except ValueError as error:
-                raise InputError(f"{self.where}: {_one_line(error)} (refused by {self.reference})") from None
-            except Exception as error:
-                raise InputError(
-                    f"{self.where}: {self.reference}.validate raised {_last_line(error)}"
-                ) from None
+        if validate is not None:
+            for params in grid.combinations(_taken(validate, grid)):
+                self._ask(validate, "validate", params)
 
     def identity(self, grid: Grid) -> Identity:
         """What names cells besides their parameters. Raises: InputError if the function can't tell."""
@@ -103,22 +98,50 @@ class Trainer:
         return Identity(self.reference, version, encode_runs(self._fingerprints(grid)))
 
     def _fingerprints(self, grid: Grid) -> Iterator[str | None]:
+        """One a trajectory, in grid order; asked, like `validate`, once a combination of what it takes."""
         fingerprint = getattr(self.function, "fingerprint", None)
-        for index in range(grid.trajectory_count):
-            if fingerprint is None:
-                yield None
-                continue
-            params = grid.trajectory_params(index)
-            if grid.budget is not None:
-                params[grid.budget] = max(grid.budgets)
-            try:
-                yield str(fingerprint(**params))
-            except ValueError as error:
-                raise InputError(f"{self.where}: {_one_line(error)} (refused by {self.reference})") from None
-            except Exception as error:
-                raise InputError(
-                    f"{self.where}: {self.reference}.fingerprint raised {_last_line(error)}"
-                ) from None
+        if fingerprint is None:
+            yield from repeat(None, grid.trajectory_count)
+            return
+        taken, longest = _taken(fingerprint, grid), {}
+        if grid.budget in taken:
+            longest = {grid.budget: max(grid.budgets)}
+            taken.remove(grid.budget)
+        axes = grid.trajectory_axes
+        counts = [len(axis.values) if axis.name in taken else 1 for axis in axes]
+        asked = (
+            str(self._ask(fingerprint, "fingerprint", {**params, **longest}))
+            for params in grid.combinations(taken)
+        )
+        if counts == [len(axis.values) for axis in axes]:
+            yield from asked
+            return
+        answers = list(asked)
+        strides = [prod(counts[place + 1 :]) * (axis.name in taken) for place, axis in enumerate(axes)]
+        steps = [
+            [stride * i for i in range(len(axis.values))] for stride, axis in zip(strides, axes, strict=True)
+        ]
+        yield from (answers[sum(places)] for places in product(*steps))
+
+    def _ask(self, function: Callable[..., Any], name: str, params: Mapping[str, Value]) -> Any:
+        try:
+            return function(**params)
+        except ValueError as error:
+            raise InputError(f"{self.where}: {_one_line(error)} (refused by {self.reference})") from None
+        except Exception as error:
+            raise InputError(f"{self.where}: {self.reference}.{name} raised {_last_line(error)}") from None
+
+
+def _taken(function: Callable[..., Any], grid: Grid) -> set[str]:
+    """Which of the grid's parameters a function takes: all with **params, or if it can't be told."""
+    names = {*grid.fixed, *(axis.name for axis in grid.all_axes)}
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some builtins have none
+        return names
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return names
+    return names & parameters.keys()
 
 
 def _bind(function: Train, grid: Grid, place: str) -> dict[str, Value]:
