@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version as package_version
 from importlib.resources import files
 from pathlib import Path
@@ -169,7 +169,6 @@ def sweep(
     )
     check_backend(run)
     directory = out if out is not None else spec.directory()
-    plan = plan_sweep(spec, grid, directory, retry_failed=retry_failed)
 
     def describe(plan: Plan, workers: int) -> None:
         count = plan.count
@@ -181,20 +180,31 @@ def sweep(
         )
 
     if dry_run:
+        plan = plan_sweep(spec, grid, directory, retry_failed=retry_failed)
         with open_workers(run) as there:
             describe(plan, min(there.count, plan.trajectories))
         return
     stop = Stop()
     # From here on nothing that is shown may end the sweep.
     sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
-    with _signals(stop), show_progress(plan, quiet=quiet) as screen:
+    with ExitStack() as stack, show_progress(quiet=quiet) as screen:
 
-        def begin(locked: Plan, workers: int) -> None:
-            describe(locked, workers)
-            screen.begin(locked)
+        def begin(plan: Plan, workers: int) -> None:
+            describe(plan, workers)
+            # Not before: until now there is nothing to finish, and Ctrl-C ends a long planning at once.
+            stack.enter_context(_signals(stop))
+            screen.begin(plan)
 
         count = run_sweep(
-            plan, directory, run, grid_file=grid, stop=stop, started=begin, saved=screen.add, tell=screen.say
+            spec,
+            directory,
+            run,
+            grid_file=grid,
+            retry_failed=retry_failed,
+            stop=stop,
+            started=begin,
+            saved=screen.add,
+            tell=screen.say,
         )
     if stop.asked and count.pending:
         raise Interrupted(

@@ -28,8 +28,9 @@ class _Rate(ProgressColumn):
 class Screen:
     """Counts what is saved and shows it. Cells count when they are on disk, not before."""
 
-    def __init__(self, plan: Plan, live: Progress | None, quiet: bool) -> None:
-        self.plan = plan
+    plan: Plan
+
+    def __init__(self, live: Progress | None, quiet: bool) -> None:
         self.live = live
         self.quiet = quiet
         self.done = self.failed = 0
@@ -77,11 +78,11 @@ class Screen:
 
 
 @contextmanager
-def show_progress(plan: Plan, *, quiet: bool) -> Iterator[Screen]:
+def show_progress(*, quiet: bool) -> Iterator[Screen]:
     """Show a sweep's progress while the block runs."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield Screen(plan, None, quiet)
+        yield Screen(None, quiet)
         return
     columns = (
         BarColumn(bar_width=20),
@@ -91,4 +92,4 @@ def show_progress(plan: Plan, *, quiet: bool) -> Iterator[Screen]:
         TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as live:
-        yield Screen(plan, live, quiet)
+        yield Screen(live, quiet)

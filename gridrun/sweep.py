@@ -1,6 +1,7 @@
 """A sweep: pending = grid - outcomes; dispatch what is pending, commit what arrives."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from gridrun.environment import describe_environment
 from gridrun.errors import GridrunError, InputError
 from gridrun.grid import Grid, cell_id
 from gridrun.spec import Run, Spec
-from gridrun.store import NOTHING, Outcome, Progress, Store, check_directory
+from gridrun.store import FILE, NOTHING, Outcome, Progress, Store, check_directory
 from gridrun.trainers import Trainer, search_path
 from gridrun.worker import Job, Task
 
@@ -38,7 +39,6 @@ class Plan:
     """What a sweep has to do: the grid, what names its cells, and what is known already."""
 
     spec: Spec
-    trainer: Trainer
     identity: Identity
     known: Mapping[str, Progress]
     count: Count
@@ -61,20 +61,19 @@ def plan_sweep(spec: Spec, grid_file: Path, directory: Path, *, retry_failed: bo
     """
     check_directory(directory)
     trainer = Trainer.find(spec, grid_file)
-    trainer.validate(spec.grid)
-    identity = trainer.identity(spec.grid)
     known: Mapping[str, Progress] = {}
     # InputError: there is no store, or one whose making was cut short.
     with suppress(InputError), Store.read(directory) as store:
         known = store.progress()
-    return _plan(spec, trainer, identity, known, retry_failed)
+    return _plan(spec, trainer, known, retry_failed)
 
 
-def _plan(
-    spec: Spec, trainer: Trainer, identity: Identity, known: Mapping[str, Progress], retry_failed: bool
-) -> Plan:
+def _plan(spec: Spec, trainer: Trainer, known: Mapping[str, Progress], retry_failed: bool) -> Plan:
+    identity = trainer.identity(spec.grid)
     count, trajectories = count_cells(spec.grid, identity, known, retry_failed=retry_failed)
-    return Plan(spec, trainer, identity, known, count, trajectories, retry_failed)
+    if trajectories:  # of a finished sweep nothing will be called: a million cells are a minute of asking
+        trainer.validate(spec.grid)
+    return Plan(spec, identity, known, count, trajectories, retry_failed)
 
 
 def count_cells(
@@ -86,12 +85,13 @@ def count_cells(
         return Count(pending=len(grid)), grid.trajectory_count
     tally = {"completed": 0, "failed": 0, "pending": 0}
     trajectories = 0
-    for name in grid.trajectory_ids(identity):
-        progress = known.get(name, NOTHING)
+    # A million trajectories share a few states: these are looked at, not each trajectory.
+    for found, count in Counter(map(known.get, grid.trajectory_ids(identity))).items():
+        progress = found or NOTHING
         for budget in budgets:
             status = progress.status(budget)
-            tally["pending" if retry_failed and status == "failed" else status] += 1
-        trajectories += bool(_needed(progress, grid.budgets, retry_failed))
+            tally["pending" if retry_failed and status == "failed" else status] += count
+        trajectories += count * bool(_needed(progress, grid.budgets, retry_failed))
     return Count(**tally), trajectories
 
 
@@ -108,40 +108,47 @@ class TooManyFailures(GridrunError):
 
 
 def run_sweep(
-    plan: Plan,
+    spec: Spec,
     directory: Path,
     run: Run,
     *,
     grid_file: Path,
+    retry_failed: bool = False,
     stop: Stop,
     started: Callable[[Plan, int], None],
     saved: Callable[[Sequence[Outcome]], None],
     tell: Callable[[str], None],
 ) -> Count:
-    """Run what `plan` leaves to do and commit every outcome before telling `saved` of it.
+    """Plan under the directory's lock, tell `started`, run what is left, tell `saved` of what is committed.
 
-    The plan is made anew under the directory's lock; `started` gets it, and how many workers there
-    are. `tell` gets what the user should know of a worker. Returns the count of the whole grid.
+    `started` gets the plan, and how many workers there are; `tell` what the user should know of a
+    worker. Returns the count of the whole grid.
 
-    Raises: EnvironmentFault; TooManyFailures when the circuit breaker opens.
+    Raises: InputError and EnvironmentFault as `plan_sweep`; TooManyFailures when the circuit breaker opens.
     """
-    spec, grid = plan.spec, plan.spec.grid
+    grid = spec.grid
+    check_directory(directory)
+    trainer = Trainer.find(spec, grid_file)
+    # Where there is no store yet, bad input must not leave one behind.
+    first = None if (directory / FILE).exists() else _plan(spec, trainer, {}, retry_failed)
     sample = grid.trajectory_params(0) | ({grid.budget: max(grid.budgets)} if grid.budget else {})
     job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s, sample)
     with Store.write(directory) as store:
-        plan = _plan(spec, plan.trainer, plan.identity, store.progress(), plan.retry_failed)
+        known = store.progress()
+        plan = _plan(spec, trainer, known, retry_failed) if known or first is None else first
         # What is finished needs no workers, so no cluster has to be there to hear of it.
         with open_workers(run) if plan.trajectories else nullcontext() as workers:
             started(plan, 0 if workers is None else min(workers.count, plan.trajectories))
-            store.begin(spec.text, plan.identity, plan.trainer.defaults, describe_environment())
-            if workers is not None:
-                breaker = _Breaker(run.max_failures)
-                for outcomes in dispatch(
-                    plan.tasks(), job, workers, max_attempts=run.max_attempts, stop=stop, tell=tell
-                ):
-                    store.save(outcomes)
-                    saved(outcomes)
-                    breaker.look(outcomes)
+            store.begin(spec.text, plan.identity, trainer.defaults, describe_environment())
+            if workers is None:
+                return plan.count
+            breaker = _Breaker(run.max_failures)
+            for outcomes in dispatch(
+                plan.tasks(), job, workers, max_attempts=run.max_attempts, stop=stop, tell=tell
+            ):
+                store.save(outcomes)
+                saved(outcomes)
+                breaker.look(outcomes)
         return count_cells(grid, plan.identity, store.progress())[0]
 
 
