@@ -5,10 +5,9 @@ results runs none of their code.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -133,76 +132,74 @@ def aggregate(store: Store) -> Aggregate:
         main_effects=_main_effects(axes, budget, reached),
         counts={name: int((status == i).sum()) for i, name in enumerate(STATUSES)},
         diverged=int((gathered.completed & np.isnan(selected)).sum()),
-        failures=gathered.failures(spec),
-        failure_count=len(gathered.reasons),
+        failures=tuple(gathered.failures(store)),
+        failure_count=len(gathered.broken),
         curves=_draw_curves(store, spec, axes, reached, order, gathered.ids),
     )
 
 
 class _Gathered:
-    """Outcomes laid out in grid order: one entry a cell in every array."""
+    """Outcomes laid out in grid order: one entry a cell in every array.
+
+    Held small, as a report on a million cells must fit beside whatever else runs: no list of a tuple
+    or a float a cell.
+    """
 
     def __init__(self, spec: Spec, identity: Identity, store: Store) -> None:
-        grid, total = spec.grid, len(spec.grid)
-        self.ids = list(grid.trajectory_ids(identity))
-        positions = list(grid.cell_positions())
-        self.trajectory = np.fromiter((index for index, _ in positions), np.int64, total)
-        self.cell_ids = [cell_id(self.ids[index], budget) for index, budget in positions]
-        # rows[b][t]: the cell that trajectory t serves with the b-th budget.
-        budgets: Sequence[int | None] = grid.budgets or (None,)
-        given = np.fromiter((budget or 0 for _, budget in positions), np.int64, total)
-        rows = []
-        for budget in budgets:
-            mine = np.flatnonzero(given == (budget or 0))
-            row = np.empty(len(self.ids), np.int64)
-            row[self.trajectory[mine]] = mine
-            rows.append(row.tolist())
+        self._grid = spec.grid
+        self.ids = list(spec.grid.trajectory_ids(identity))
         place = {name: index for index, name in enumerate(self.ids)}
         # A failure that a later run overtook is gone; where one is left, what lies beyond the history failed.
-        self.reasons = {place[name]: failure for name, failure in store.failures() if name in place}
-        self.completed = np.zeros(total, bool)
-        self.metrics: dict[str, Floats] = {}
-        self._lay_out(place, budgets, rows, store)
-        broken = np.zeros(len(self.ids), bool)
-        broken[list(self.reasons)] = True
-        self.failed = broken[self.trajectory] & ~self.completed
+        self.broken = sorted(place[name] for name, _ in store.failures() if name in place)
+        done, metrics = self._lay_out(place, store)
+        self.completed = self._in_grid_order(done)
+        self.metrics = {name: self._in_grid_order(table) for name, table in metrics.items()}
+        broken = np.zeros(done.shape, bool)
+        broken[:, self.broken] = True
+        self.failed = self._in_grid_order(broken & ~done)
 
     def _lay_out(
-        self, place: dict[str, int], budgets: Sequence[int | None], rows: list[list[int]], store: Store
-    ) -> None:
-        served = list(zip(budgets, rows, strict=True))
-        done: list[int] = []
-        found: dict[str, tuple[list[int], list[float]]] = {}
+        self, place: dict[str, int], store: Store
+    ) -> tuple[npt.NDArray[np.bool_], dict[str, Floats]]:
+        """What is completed, and its metrics: one row a budget, one column a trajectory."""
+        budgets: Sequence[int | None] = self._grid.budgets or (None,)
+        done = np.zeros((len(budgets), len(self.ids)), bool)
+        metrics: dict[str, Floats] = {}
         for name, history in store.histories():
             index = place.get(name)
             if index is None:
                 continue
-            for budget, row in served:
+            for row, budget in enumerate(budgets):
                 if len(history) < (budget or 1):
                     continue
-                done.append(row[index])
+                done[row, index] = True
                 for metric, value in history[-1 if budget is None else budget - 1].items():
-                    if metric not in found:
-                        found[metric] = ([], [])
-                    places, values = found[metric]
-                    places.append(row[index])
-                    values.append(value)
-        self.completed[done] = True
-        for metric in list(found):
-            places, values = found.pop(metric)
-            column = np.full(len(self.completed), np.nan)
-            column[places] = values
-            self.metrics[metric] = column
+                    table = metrics.get(metric)
+                    if table is None:
+                        table = metrics[metric] = np.full(done.shape, np.nan)
+                    table[row, index] = value
+        return done, metrics
 
-    def failures(self, spec: Spec) -> tuple[tuple[Params, Failure], ...]:
-        """The first failures in grid order, with what they were called with."""
-        first = islice(sorted(self.reasons), SHOWN_FAILURES)
-        names = [axis.name for axis in spec.grid.trajectory_axes]
-        shown = []
-        for index in first:
-            params = spec.grid.trajectory_params(index)
-            shown.append(({name: params[name] for name in names}, self.reasons[index]))
-        return tuple(shown)
+    def _in_grid_order(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        grid = self._grid
+        if grid.budget is None:
+            return table.ravel()
+        cube = table.reshape(len(table), *(len(axis.values) for axis in grid.trajectory_axes))
+        return np.moveaxis(cube, 0, [axis.name for axis in grid.all_axes].index(grid.budget)).ravel()
+
+    def cell_ids(self) -> npt.NDArray[Any]:
+        """Every cell's name."""
+        names = (cell_id(self.ids[index], budget) for index, budget in self._grid.cell_positions())
+        return np.fromiter(names, object, len(self._grid))
+
+    def failures(self, store: Store) -> Iterator[tuple[Params, Failure]]:
+        """Yield the first failures in grid order, with what they were called with."""
+        names = [axis.name for axis in self._grid.trajectory_axes]
+        # Asked for one by one: a million tracebacks at once would be gigabytes.
+        for index in self.broken[:SHOWN_FAILURES]:
+            params = self._grid.trajectory_params(index)
+            if (failure := store.failure_of(self.ids[index])) is not None:
+                yield {name: params[name] for name in names}, failure
 
 
 class _Reached:
@@ -283,7 +280,7 @@ def _rank(
 
 
 def _tabulate(spec: Spec, names: Names, gathered: _Gathered, status: npt.NDArray[np.int64]) -> pd.DataFrame:
-    columns: dict[str, Any] = {names.cell: np.array(gathered.cell_ids, dtype=object)}
+    columns: dict[str, Any] = {names.cell: gathered.cell_ids()}
     every, shape = np.arange(len(spec.grid)), [len(axis.values) for axis in spec.grid.all_axes]
     for axis, codes in zip(spec.grid.all_axes, np.unravel_index(every, shape), strict=True):
         columns[axis.name] = column_of(axis)[codes]

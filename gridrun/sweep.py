@@ -166,7 +166,8 @@ class _Breaker:
             self.finished += 1
             if outcome.failure is not None:
                 self.failed += 1
-                self.reasons.add(outcome.failure.reason)
+                if len(self.reasons) < 2:  # two tell that they differ; a million would be gigabytes
+                    self.reasons.add(outcome.failure.reason)
                 if self.most is not None and self.failed >= self.most:
                     raise TooManyFailures(
                         f"stopped: {self.failed} trajectories failed (--max-failures {self.most});"
@@ -188,21 +189,28 @@ def better(one: float | None, other: float, mode: str) -> float | None:
 
 
 def best_so_far(store: Store, spec: Spec) -> tuple[float, Cell] | None:
-    """The best single cell of the grid as it stands, replicates not averaged; None before the first."""
-    histories = dict(store.histories())
-    best: float | None = None
-    found = None
-    for index, name in enumerate(spec.grid.trajectory_ids(store.identity())):
-        history = histories.get(name, [])
+    """The best single cell of the grid as it stands, replicates not averaged; None before the first.
+
+    Of equals it is that of the first trajectory in grid order. What diverged is never the best.
+    """
+    ids = list(spec.grid.trajectory_ids(store.identity()))
+    place = {name: index for index, name in enumerate(ids)}
+    sign = 1 if spec.mode == "max" else -1
+    best: tuple[float, int] | None = None
+    reached: int | None = None
+    for name, history in store.histories():
+        if name not in place:
+            continue
         for budget in spec.grid.budgets or (None,):
             if len(history) < (budget or 1):
                 continue
-            value = history[(budget or len(history)) - 1].get(spec.metric, math.nan)
-            if better(best, value, spec.mode) != best:
-                best, found = value, (index, name, budget)
-    if best is None or found is None:
+            rank = (sign * history[(budget or len(history)) - 1].get(spec.metric, math.nan), -place[name])
+            if math.isfinite(rank[0]) and (best is None or rank > best):
+                best, reached = rank, budget
+    if best is None:
         return None
-    return best, spec.grid.cell(*found)
+    value, index = sign * best[0], -best[1]
+    return value, spec.grid.cell(index, ids[index], reached)
 
 
 def find_cell(grid: Grid, identity: Identity, beginning: str) -> Cell:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,25 @@ from gridrun.aggregate import Aggregate
 from gridrun.cell import encode_value
 from gridrun.report.captions import title
 
+# Rows turned into Python's objects at a time: a million of twelve columns would be 400 MB.
+ROWS = 10_000
+
 
 def write_cells(result: Aggregate, path: Path) -> None:
     """Write every cell in grid order. A diverged metric is nan; of a cell without outcome, nothing."""
-    names, frame = result.names, result.cells
+    names = result.names
     parameters = {names.cell, names.status, *(axis.name for axis in result.spec.grid.all_axes)}
-    completed = (frame[names.status] == "completed").to_numpy()
-    columns = []
-    for name in frame.columns:
-        column = frame[name]
-        if name in parameters:
-            columns.append(_texts(column))
-        else:
-            pairs = zip(column.tolist(), completed.tolist(), strict=True)
-            columns.append([value if done else "" for value, done in pairs])
-    _write(path, [_text(str(name)) for name in frame.columns], columns)
+
+    def columns(part: pd.DataFrame) -> Iterator[list[Any]]:
+        completed = (part[names.status] == "completed").tolist()
+        for name in part.columns:
+            if name in parameters:
+                yield _texts(part[name])
+            else:
+                pairs = zip(part[name].tolist(), completed, strict=True)
+                yield [value if done else "" for value, done in pairs]
+
+    _write(path, [_text(str(name)) for name in result.cells.columns], result.cells, columns)
 
 
 def write_best(result: Aggregate, path: Path) -> None:
@@ -37,7 +41,11 @@ def write_best(result: Aggregate, path: Path) -> None:
     if result.spec.grid.replicates:
         titles[names.std] = title(names.std)
         titles[names.count] = title_of_count(result)
-    _write(path, [_text(t) for t in titles.values()], [_texts(result.best[name]) for name in titles])
+
+    def columns(part: pd.DataFrame) -> Iterator[list[Any]]:
+        return (_texts(part[name]) for name in titles)
+
+    _write(path, [_text(t) for t in titles.values()], result.best, columns)
 
 
 def title_of_count(result: Aggregate) -> str:
@@ -46,19 +54,24 @@ def title_of_count(result: Aggregate) -> str:
     return title(replicates[0].name) + "s" if len(replicates) == 1 else "Runs"
 
 
-def _write(path: Path, header: list[str], columns: Iterable[list[Any]]) -> None:
+def _write(
+    path: Path,
+    header: list[str],
+    frame: pd.DataFrame,
+    columns: Callable[[pd.DataFrame], Iterable[list[Any]]],
+) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+        for start in range(0, len(frame), ROWS):
+            writer.writerows(zip(*columns(frame.iloc[start : start + ROWS]), strict=True))
 
 
 def _texts(column: "pd.Series[Any]") -> list[Any]:
     if column.dtype.kind in "if":
         # csv writes a float with repr, which reads back to the same float.
-        return [
-            "" if isinstance(v, float) and math.isnan(v) and _is_std(column) else v for v in column.tolist()
-        ]
+        values = column.tolist()
+        return ["" if math.isnan(value) else value for value in values] if _is_std(column) else values
     known: dict[tuple[type, Any], str] = {}
     texts = []
     for value in column.tolist():

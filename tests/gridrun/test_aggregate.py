@@ -227,3 +227,13 @@ def test_a_plain_reading_of_the_rules_agrees(tmp_path: Path) -> None:
     expected = means.loc[means.groupby(["a", "b"])["score"].idxmax()].sort_values("score", ascending=False)
     found = result.best[["a", "b", "epochs", "score"]]
     pd.testing.assert_frame_equal(found, expected.reset_index(drop=True), check_exact=False)
+
+
+def test_of_many_failures_the_first_in_grid_order_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = { from = 1, to = 300, num = 300 }\n"
+    fill(tmp_path, text, lambda p: [{"score": 1.0}] if p["a"] in (1, 3) else [])
+    result = read(tmp_path)
+    assert result.failure_count == 298
+    assert [params["a"] for params, _ in result.failures] == [2, *range(4, 103)]
+    assert result.failures[0][1] == Failure("ValueError: no", "Traceback\nValueError: no")
+    assert result.counts == {"completed": 2, "failed": 298, "pending": 0}

@@ -1,5 +1,6 @@
 """A sweep's plan: what is left to run, and what is asked before anything runs."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from gridrun.dispatch import Stop
 from gridrun.errors import InputError
 from gridrun.grid import Axis, Grid
 from gridrun.spec import Run, Spec
-from gridrun.store import Outcome, Progress
-from gridrun.sweep import Count, Plan, count_cells, plan_sweep, run_sweep
+from gridrun.store import Outcome, Progress, Store
+from gridrun.sweep import Count, Plan, best_so_far, count_cells, plan_sweep, run_sweep
 
 PICKY = """
 asked = []
@@ -107,3 +108,27 @@ def test_cells_are_counted_by_what_is_known_of_their_trajectories(
         "a stranger": Progress(9, False),
     }
     assert count_cells(grid, identity, known, retry_failed=retry) == (expected, left)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("max", (5.0, 2, 3)), ("min", (1.0, 1, 1))])
+def test_the_best_so_far_is_the_first_of_equals_in_grid_order_and_never_diverged(
+    tmp_path: Path, mode: str, expected: tuple[float, int, int]
+) -> None:
+    text = (
+        f'[sweep]\nname = "t"\ntrain = "m:f"\nmetric = "score"\nmode = "{mode}"\nbudget = "epochs"\n'
+        "[grid]\nepochs = [1, 3]\na = [1, 2, 3, 4]\n"
+    )
+    spec = Spec.parse(text, "grid.toml")
+    identity = Identity("m:f", None, ((None, 4),))
+    scores = {1: (1.0, 9.0, 2.0), 2: (1.0, 9.0, 5.0), 3: (math.inf, -math.inf, math.nan), 4: (1.0, 0.0, 5.0)}
+    outcomes = []
+    for index, name in enumerate(spec.grid.trajectory_ids(identity)):
+        params = spec.grid.trajectory_params(index)
+        outcomes.append(Outcome(name, params, [{"score": s} for s in scores[index + 1]], None, 0.1))
+    with Store.write(tmp_path) as store:
+        store.begin(text, identity, {}, {})
+        assert best_so_far(store, spec) is None
+        store.save(reversed(outcomes))  # as it arrives is not as it is written
+        found = best_so_far(store, spec)
+    assert found is not None
+    assert (found[0], found[1].params["a"], found[1].budget) == expected
