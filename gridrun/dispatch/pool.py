@@ -16,6 +16,9 @@ from gridrun.store import Failure, Outcome
 from gridrun.worker import Job, Task
 
 MOST_BATCH = 1000
+# A batch takes at least so long for each slot there is: a round trip costs 1 ms of this process, through
+# Dask 2.6 ms of its scheduler, and with batches of a fixed length 1,000 slots would ask for too many.
+SHARE_S = 0.005
 # Seconds between looks at what announces itself by nothing: a child past its time, Ctrl-C, a lost scheduler.
 TICK_S = 0.5
 
@@ -149,7 +152,8 @@ class Pool:
     def _next_batch(self, slot: Slot, tasks: Iterator[Task]) -> tuple[list[Task], bool]:
         """What to run in a slot next, and whether its machine must be left alone with it."""
         if not self.exhausted:
-            size = max(1, min(MOST_BATCH, int(self.workers.batch_s / max(self.task_s, 1e-6))))
+            wanted_s = max(self.workers.batch_s, SHARE_S * (len(self.idle) + len(self.busy)))
+            size = max(1, min(MOST_BATCH, int(wanted_s / max(self.task_s, 1e-6))))
             batch = list(islice(tasks, size))
             self.exhausted = len(batch) < size
             if batch:

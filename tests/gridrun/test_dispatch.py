@@ -189,3 +189,14 @@ def test_a_backend_that_is_not_installed_is_told_with_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"pip install 'gridrun\[{backend}\]'"):
         check_backend(Run(backend=backend))
+
+
+@pytest.mark.parametrize(("slots", "expected"), [(2, 2), (200, 100)])
+def test_with_many_slots_batches_are_longer(slots: int, expected: int) -> None:
+    """Of 10 ms tasks two make a batch of 0.02 s; with 200 slots a batch is 5 ms for each, 1 s."""
+    workers = Obedient(["one"] * slots)
+    pool = Pool(JOB, workers, 3, Stop(), lambda _: None)
+    pool.task_s = 0.01
+    pool.idle.extend(ObedientSlot(workers, "one") for _ in range(slots))
+    batch, _ = pool._next_batch(pool.idle[0], iter(tasks(1000)))
+    assert len(batch) == expected
