@@ -1,6 +1,7 @@
 """curves.png: metrics by epoch of the best and the worst combinations."""
 
 import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,7 @@ from gridrun.report.captions import caption, clip, show
 from gridrun.report.figures import COLOURS, GREY, INK, plain, save
 
 PANELS = 2
+WIDTH = 62  # characters of a label
 
 
 def panels(result: Aggregate) -> list[str]:
@@ -30,10 +32,16 @@ def panels(result: Aggregate) -> list[str]:
     return [metric for metric in [chosen, *sorted(others, key=likeness)] if metric in known]
 
 
-def label(curve: Curve) -> str:
-    """Which curve this is: its rank and its parameters."""
+def label(curve: Curve, most: int = 70) -> str:
+    """Which curve this is: its rank and its parameters, these cut to a width."""
     params = ", ".join(f"{name} {show(value)}" for name, value in curve.params.items())
-    return f"#{curve.place}  {clip(params, 70)}"
+    return f"#{curve.place}  {clip(params, most)}"
+
+
+def fold(curve: Curve) -> str:
+    """A label in one or two lines, neither wider than its half of the picture."""
+    lines = textwrap.wrap(label(curve, 2 * WIDTH - 20), WIDTH, subsequent_indent="      ")
+    return "\n".join(clip(line, WIDTH) for line in lines[:2])
 
 
 def middle(result: Aggregate) -> int:
@@ -54,7 +62,9 @@ def draw_curves(result: Aggregate, path: Path) -> None:
     words = caption(result, 150)
     half = middle(result)
     bottom = 0.35 + 0.16 * (words.count("\n") + 1)
-    legend = 0.45 + 0.2 * half
+    labels = [fold(curve) for curve in result.curves]
+    lines = max(sum(text.count("\n") + 1 for text in part) for part in (labels[:half], labels[half:]))
+    legend = 0.45 + 0.2 * lines
     height = 0.7 + 3.3 + 0.55 + legend + bottom
     figure = Figure(figsize=(10.5, height))
     figure.text(
@@ -82,7 +92,7 @@ def draw_curves(result: Aggregate, path: Path) -> None:
         if result.curves[part]:
             figure.legend(
                 handles[part],
-                [plain(label(curve)) for curve in result.curves[part]],
+                [plain(text) for text in labels[part]],
                 title=words,
                 alignment="left",
                 loc="upper left",

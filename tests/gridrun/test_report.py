@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gridrun.aggregate import Aggregate, aggregate
+from gridrun.aggregate import Aggregate, Curve, aggregate
 from gridrun.cell import Identity, Params
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.report import write_report
+from gridrun.report.curves import WIDTH, fold
 from gridrun.report.figures import scale, thin
 from gridrun.report.surfaces import lay_out, surfaces
 from gridrun.report.tables import leaderboard
@@ -293,3 +294,13 @@ def test_a_read_only_directory_is_one_line(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "s")
     with pytest.raises(InputError):
         write_report(tmp_path / "s")
+
+
+def test_a_curves_label_stays_in_its_half_of_the_picture() -> None:
+    params: Params = {f"a_rather_long_name_{i}": 0.123456 for i in range(6)}
+    lines = fold(Curve(173_498, params, {})).split("\n")
+    assert len(lines) == 2
+    assert all(len(line) <= WIDTH for line in lines)
+    assert lines[0].startswith("#173498  a_rather_long_name_0 0.123456,")
+    assert lines[1].endswith("…")
+    assert fold(Curve(1, {"learning_rate": 0.05}, {})) == "#1  learning_rate 0.05"
