@@ -114,7 +114,7 @@ def compare_rates(folder: Path) -> None:
     grid = folder / "nothing.toml"
     grid.write_text(SHORT)
     run = gridrun("sweep", grid, "--out", folder / "nothing", "--jobs", WORKERS, "--quiet")
-    moments = arrivals(folder / "nothing")
+    moments, _ = arrivals(folder / "nothing")
     steady = (len(moments) - 1) / (moments[-1] - moments[0])
     starting = moments[0] - run.began.timestamp()
     ours = f"gridrun {version('gridrun')}"
@@ -151,20 +151,21 @@ def climb_million(folder: Path) -> None:
     ):
         run = gridrun(*command)
         print(f"{words:<42}{run.wall_s:>8.1f}{run.peak_mb:>10.0f}", flush=True)
-    moments = arrivals(out)
+    moments, _ = arrivals(out)
     first, last = moments[9 * WINDOW] - moments[0], moments[-1] - moments[-9 * WINDOW]
     print(f"cells/s in the first 90,000 and the last: {9 * WINDOW / first:,.0f}, {9 * WINDOW / last:,.0f}")
     size = sum(path.stat().st_size for path in out.glob("*") if path.is_file()) / 1e6
     print(f"the store: {size:.0f} MB")
 
 
-def arrivals(directory: Path) -> list[float]:
-    """When each outcome was handed to the store, seconds since the epoch, in order."""
+def arrivals(directory: Path) -> tuple[list[float], float]:
+    """When each outcome was handed to the store, seconds since the epoch, in order; a cell's mean time."""
     # The store's own interface tells of outcomes, not of the order in which they came: rows are in it.
     with sqlite3.connect(directory / FILE) as db:
         found = [text for (text,) in db.execute("SELECT finished_at FROM history ORDER BY rowid")]
+        mean_s = db.execute("SELECT avg(wall_s) FROM history").fetchone()[0]
     db.close()
-    return [datetime.fromisoformat(text).timestamp() for text in found]
+    return [datetime.fromisoformat(text).timestamp() for text in found], mean_s
 
 
 def gridrun(*words: object) -> Finished:
