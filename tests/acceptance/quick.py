@@ -10,7 +10,7 @@ from gridrun.dispatch import Stop
 from gridrun.report.csv import write_best, write_cells
 from gridrun.spec import Run, Spec
 from gridrun.store import Outcome, Store
-from gridrun.sweep import Count, plan_sweep, run_sweep
+from gridrun.sweep import Count, run_sweep
 
 HERE = Path(__file__)
 HEAD = '[sweep]\nname = "quick"\ntrain = "tests.acceptance.quick:train"\nmetric = "accuracy"\n'
@@ -44,11 +44,9 @@ def sweep_here(
     directory: Path, text: str, saved: Callable[[Sequence[Outcome]], None] = lambda _: None, **how: bool
 ) -> Count:
     """Run `text`'s sweep with the backend sequential. `saved` hears of each commit, and may raise."""
-    spec = Spec.parse(text, "grid.toml")
-    plan = plan_sweep(spec, HERE, directory, **how)
     return run_sweep(
-        plan, directory, Run(backend="sequential", max_failures=10**9), grid_file=HERE, stop=Stop(),
-        started=lambda *_: None, saved=saved, tell=lambda _: None,
+        Spec.parse(text, "grid.toml"), directory, Run(backend="sequential", max_failures=10**9),
+        grid_file=HERE, stop=Stop(), started=lambda *_: None, saved=saved, tell=lambda _: None, **how,
     )  # fmt: skip
 
 
