@@ -129,8 +129,14 @@ def run_sweep(
     grid = spec.grid
     check_directory(directory)
     trainer = Trainer.find(spec, grid_file)
-    # Where there is no store yet, bad input must not leave one behind.
-    first = None if (directory / FILE).exists() else _plan(spec, trainer, {}, retry_failed)
+    first = None
+    if (directory / FILE).exists():
+        # All of it, for reading only: SQLite may change a damaged file as it opens it for writing.
+        with suppress(InputError), Store.read(directory) as store:
+            store.progress()
+    else:
+        # Bad input must not leave a store behind.
+        first = _plan(spec, trainer, {}, retry_failed)
     sample = grid.trajectory_params(0) | ({grid.budget: max(grid.budgets)} if grid.budget else {})
     job = Job(spec.train, tuple(search_path(grid_file)), spec.metric, grid.budget, run.timeout_s, sample)
     with Store.write(directory) as store:
