@@ -1,4 +1,4 @@
-"""From a configuration to a table of operations and the layout of the flat buffers they run on."""
+"""From a configuration to the operations of its network, and where each has its parameters."""
 
 import math
 from dataclasses import dataclass
@@ -8,40 +8,48 @@ from numpy.typing import NDArray
 
 from cnn_core.config import Config, ConfigError
 
-# Kinds of operation.
-CONV, NORM, RELU, DROPOUT, POOL, LINEAR = range(6)
-
-# Columns of the table. C, H, W: shape of an operation's input; K, P, Q: of its output. X, Y: where an
-# image's input and output lie among the activations; WEIGHT, BIAS: among the parameters (a norm's gamma
-# and beta); STATS: among the running statistics; COLUMNS: an image's im2col columns; POSITIONS: its maxima.
-(KIND, C, H, W, K, P, Q, SIZE, STRIDE, PADDING, X, Y, WEIGHT, BIAS, STATS, COLUMNS, POSITIONS) = range(17)
-WIDTH = 17
+CONV, NORM, POOL, LINEAR = range(4)
+NAMES = ("convolution", "normalisation", "ReLU, dropout, maximum", "linear")
 
 POOL_SIZE = 2
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step of a network: its kind, the shapes (rows, columns, channels) of its input and output.
+
+    `weight`, `bias` and `end` are places among the parameters: weight (K, R, R, C) and bias (K,) of a
+    convolution, gamma and beta (C,) of a normalisation, weight (K, D) and bias (K,) of the linear layer,
+    whose features come by row, column, channel. `statistics` is where a normalisation has its running means.
+    """
+
+    kind: int
+    before: Shape
+    after: Shape
+    size: int
+    stride: int
+    padding: int
+    dropout: bool
+    weight: int
+    bias: int
+    end: int
+    statistics: int
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network as the engine runs it.
+    """The operations in order, for images of `shape` (C, H, W); how many numbers they have in all."""
 
-    `table` has one row an operation, with the columns above. The sizes count elements: of an image for
-    `activations`, `columns` and `positions`; in all for `parameters`, `statistics`, `dcolumns` (the widest
-    im2col of an image) and `product` (the largest weight of a convolution).
-    """
-
-    table: NDArray[np.int64]
-    shape: tuple[int, int, int]
+    operations: tuple[Operation, ...]
+    shape: Shape
     classes: int
-    activations: int
     parameters: int
     statistics: int
-    columns: int
-    positions: int
-    dcolumns: int
-    product: int
 
 
-def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> Network:
+def build_network(config: Config, shape: Shape, classes: int) -> Network:
     """Lay out the study's network for images of `shape` (C, H, W).
 
     conv, norm, ReLU, dropout, pool; then conv, ReLU, pool for every further entry of `conv_channels`;
@@ -50,127 +58,98 @@ def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> 
 
     Raises: ConfigError naming the layer and the shapes, if a kernel or a window does not fit.
     """
-    layout = _Layout(shape)
+    builder = _Builder(shape)
     for number, filters in enumerate(config.conv_channels, start=1):
-        layout.add_conv(number, filters, config)
+        builder.add_conv(number, filters, config)
         if number == 1 and config.norm == "batch":
-            layout.add_same(NORM)
-        layout.add_same(RELU)
-        if number == 1 and config.dropout_rate > 0:
-            layout.add_same(DROPOUT)
-        layout.add_pool(number)
-    layout.add_linear(classes)
-    return layout.network(shape, classes)
+            builder.add_norm()
+        builder.add_pool(number, dropout=number == 1 and config.dropout_rate > 0)
+    builder.add_linear(classes)
+    return Network(tuple(builder.operations), shape, classes, builder.parameters, builder.statistics)
 
 
-class _Layout:
+class _Builder:
     """Adds operations one after another and counts what each needs."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.rows: list[list[int]] = []
-        self.shape = shape
-        self.x = 0
-        self.y = math.prod(shape)
-        self.parameters = self.statistics = self.columns = self.positions = 0
-        self.dcolumns = self.product = 1
+    def __init__(self, shape: Shape) -> None:
+        channels, rows, columns = shape
+        self.shape = rows, columns, channels
+        self.operations: list[Operation] = []
+        self.parameters = self.statistics = 0
 
     def add_conv(self, number: int, filters: int, config: Config) -> None:
-        c, h, w = self.shape
+        h, w, c = self.shape
         size, stride, padding = config.kernel_size, config.stride, config.padding
-        p, q = ((side + 2 * padding - size) // stride + 1 for side in (h, w))
         if h + 2 * padding < size or w + 2 * padding < size:
             raise ConfigError(
                 f"kernel_size {size} does not fit convolution {number}, whose input is {c}x{h}x{w}"
                 f" with padding {padding}; write fewer conv_channels or a smaller kernel_size"
             )
-        window = c * size * size
-        self._add(
-            CONV, (filters, p, q), size=size, stride=stride, padding=padding,
-            weight=filters * window, bias=filters, columns=window * p * q,
-        )  # fmt: skip
-        self.dcolumns = max(self.dcolumns, window * p * q)
-        self.product = max(self.product, filters * window)
+        p, q = ((side + 2 * padding - size) // stride + 1 for side in (h, w))
+        weights = filters * size * size * c
+        self._add(CONV, (p, q, filters), weights, filters, size=size, stride=stride, padding=padding)
 
-    def add_same(self, kind: int) -> None:
-        channels = self.shape[0] if kind == NORM else 0
-        self._add(kind, self.shape, weight=channels, bias=channels, statistics=2 * channels)
+    def add_norm(self) -> None:
+        self._add(NORM, self.shape, self.shape[2], self.shape[2])
+        self.statistics += 2 * self.shape[2]
 
-    def add_pool(self, number: int) -> None:
-        c, h, w = self.shape
+    def add_pool(self, number: int, *, dropout: bool) -> None:
+        h, w, c = self.shape
         if h < POOL_SIZE or w < POOL_SIZE:
             raise ConfigError(
                 f"pooling {number} does not fit its input of {c}x{h}x{w};"
                 " write fewer conv_channels or a smaller kernel_size"
             )
-        after = (c, h // POOL_SIZE, w // POOL_SIZE)
-        self._add(POOL, after, size=POOL_SIZE, positions=math.prod(after))
+        self._add(POOL, (h // POOL_SIZE, w // POOL_SIZE, c), 0, 0, dropout=dropout)
 
     def add_linear(self, classes: int) -> None:
-        features = math.prod(self.shape)
-        self._add(LINEAR, (classes, 1, 1), weight=classes * features, bias=classes)
+        self._add(LINEAR, (1, 1, classes), classes * math.prod(self.shape), classes)
 
     def _add(
-        self, kind: int, after: tuple[int, int, int], *, size: int = 0, stride: int = 0, padding: int = 0,
-        weight: int = 0, bias: int = 0, statistics: int = 0, columns: int = 0, positions: int = 0,
+        self, kind: int, after: Shape, weights: int, biases: int, *,
+        size: int = 0, stride: int = 0, padding: int = 0, dropout: bool = False,
     ) -> None:  # fmt: skip
-        places = (self.x, self.y, self.parameters, self.parameters + weight)
-        self.rows.append(
-            [
-                kind,
-                *self.shape,
-                *after,
-                size,
-                stride,
-                padding,
-                *places,
-                self.statistics,
-                self.columns,
-                self.positions,
-            ]
-        )
-        self.x, self.y = self.y, self.y + math.prod(after)
-        self.shape = after
-        self.parameters += weight + bias
-        self.statistics += statistics
-        self.columns += columns
-        self.positions += positions
-
-    def network(self, shape: tuple[int, int, int], classes: int) -> Network:
-        table = np.array(self.rows, np.int64)
-        return Network(
-            table, shape, classes, self.y, self.parameters, self.statistics, self.columns, self.positions,
-            self.dcolumns, self.product,
+        weight, bias = self.parameters, self.parameters + weights
+        self.parameters = bias + biases
+        self.operations.append(
+            Operation(
+                kind, self.shape, after, size, stride, padding, dropout,
+                weight, bias, self.parameters, self.statistics,
+            )
         )  # fmt: skip
+        self.shape = after
 
 
 def initial_parameters(network: Network, init: str, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw the weights; biases are 0, a norm starts as the identity.
 
-    With fan_in = C R S (D for the linear layer) and fan_out = K R S (K):
+    With fan_in = R R C (D for the linear layer) and fan_out = K R R (K):
 
-    xavier: the study's, standard normal / sqrt(3 C R S / K), for the linear layer / sqrt(3 D / K)
+    xavier: the study's, standard normal / sqrt(3 R R C / K), for the linear layer / sqrt(3 D / K)
     glorot: normal, variance 2 / (fan_in + fan_out). Source: Glorot and Bengio, AISTATS 2010.
     he: normal, variance 2 / fan_in. Source: He et al., ICCV 2015.
     """
     parameters = np.zeros(network.parameters, np.float32)
-    for row in network.table:
-        count = int(row[BIAS] - row[WEIGHT])
-        if row[KIND] == NORM:
-            parameters[row[WEIGHT] : row[BIAS]] = 1
-        elif row[KIND] in (CONV, LINEAR):
-            filters = int(row[K])
+    for op in network.operations:
+        count = op.bias - op.weight
+        if op.kind == NORM:
+            parameters[op.weight : op.bias] = 1
+        elif op.kind in (CONV, LINEAR):
+            filters = op.after[2]
             fan_in = count // filters
-            fan_out = filters * int(row[SIZE] ** 2 if row[KIND] == CONV else 1)
+            fan_out = filters * max(op.size**2, 1)
             variance = {"xavier": filters / (3 * fan_in), "glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in}[
                 init
             ]
-            parameters[row[WEIGHT] : row[BIAS]] = rng.standard_normal(count) * math.sqrt(variance)
+            parameters[op.weight : op.bias] = rng.standard_normal(count) * math.sqrt(variance)
     return parameters
 
 
 def initial_statistics(network: Network) -> NDArray[np.float32]:
     """Running mean 0 and running variance 1 for each channel that is normalised."""
     statistics = np.zeros(network.statistics, np.float32)
-    for row in network.table[network.table[:, KIND] == NORM]:
-        statistics[row[STATS] + row[C] : row[STATS] + 2 * row[C]] = 1
+    for op in network.operations:
+        if op.kind == NORM:
+            channels = op.before[2]
+            statistics[op.statistics + channels : op.statistics + 2 * channels] = 1
     return statistics

@@ -21,7 +21,7 @@ from cnn_core.network import Network, build_network, initial_parameters, initial
 # Purposes of the random streams, each derived from (seed, purpose): none depends on another's use.
 INIT, ORDER, DROPOUT = range(3)
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same configuration gives other results."""
 
 
@@ -106,11 +106,8 @@ class Model:
             raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
         engine = _load_engine()
         network = build_network(self.config, self.shape, self.classes)
-        buffers = engine.Buffers.allocate(network, 1)
-        x = np.ascontiguousarray(images, np.float32)
-        logits: NDArray[np.float32] = engine.run_prediction(
-            network.table, self.parameters, self.statistics, buffers.arrays(), x
-        )
+        state = engine.allocate(network, self.parameters, self.statistics, 1)
+        logits: NDArray[np.float32] = engine.predict(state, np.asarray(images, np.float32))
         return logits
 
     def save(self, path: str | Path) -> None:
@@ -156,21 +153,19 @@ class _Training:
         config = self.config
         images = _images(config)
         engine = _load_engine()
-        buffers = engine.Buffers.allocate(self.network, min(config.batch_size, len(images.train_y))).arrays()
-        held = np.ascontiguousarray(images.held_x)
+        batch = min(config.batch_size, len(images.train_y))
+        state = engine.allocate(self.network, self.parameters, self.statistics, batch)
         diverged = False
         for epoch in range(config.epochs):
             rate = config.rate(epoch)
             if not diverged:
                 order = _stream(config.seed, ORDER, epoch).permutation(len(images.train_y))
-                key = _stream(config.seed, DROPOUT, epoch).integers(2**64, dtype=np.uint64)
-                train_loss = engine.run_epoch(
-                    self.network.table, self.parameters, self.statistics, buffers, images.train_x,
-                    images.train_y, order, np.float32(rate), config.dropout_rate, key,
-                )  # fmt: skip
-                loss, accuracy = engine.run_evaluation(
-                    self.network.table, self.parameters, self.statistics, buffers, held, images.held_y
+                key = int(_stream(config.seed, DROPOUT, epoch).integers(2**64, dtype=np.uint64))
+                train_loss = engine.train_epoch(
+                    state, images.train_x, images.train_y, order, batch, rate, config.dropout_rate, key
                 )
+                loss, accuracy = engine.evaluate(state, images.held_x, images.held_y)
+                self.parameters, self.statistics = engine.trained(state, self.network)
                 diverged = not (math.isfinite(train_loss) and math.isfinite(loss))
             if diverged:
                 train_loss = loss = accuracy = math.nan

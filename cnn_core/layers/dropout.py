@@ -1,10 +1,21 @@
-"""Dropout, with a counter-based random source: the draw for an activation depends on its place alone."""
+"""Dropout: zero each activation with probability `rate` in training, pass it through in evaluation.
+
+Survivors are scaled by 1 / (1 - rate), so the expected output equals the input. The random source is
+counter-based: the draw for an activation depends on the key and on its place alone, never on what was drawn
+before. So no mask is kept, and neither order nor the number of workers matters.
+
+Only inside the pass over a pooling window (max_pool2d.py). The backward pass is there too: what was dropped
+is 0, never a maximum above 0, so that only the scale is left to apply.
+
+Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form.
+"""
 
 import numpy as np
-from numba import njit
+
+from cnn_core.simd import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def mix(key, counter):  # type: ignore[no-untyped-def]
     """Scramble (key, counter) to 64 random bits: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
     z = key + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
@@ -13,17 +24,13 @@ def mix(key, counter):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
-def scale_dropout(x, rate, key, y):  # type: ignore[no-untyped-def]
-    """Zero each activation with probability `rate`; scale the survivors by 1 / (1 - rate).
+@kernel
+def threshold_of(rate):  # type: ignore[no-untyped-def]
+    """The 16 random bits below which an activation is dropped: `rate` to the nearest 1/65536, below 1."""
+    return np.uint16(min(65535, int(rate * 65536.0 + 0.5)))
 
-    The expected output equals the input. The same key draws the same mask, so the backward pass is this
-    function applied to dy: nothing is kept between the two.
 
-    Shapes: x, y flat, equal. `rate` in [0, 1); `key` uint64, another for each step and layer.
-    Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form.
-    """
-    threshold = np.uint64(rate * 4294967296.0)
-    scale = x.dtype.type(1.0 / (1.0 - rate))
-    for i in range(x.size):
-        y[i] = x[i] * scale if mix(key, i) >> np.uint64(32) >= threshold else x.dtype.type(0)
+@kernel
+def scale_of(threshold):  # type: ignore[no-untyped-def]
+    """1 / (1 - rate), for the rate that is applied."""
+    return 65536.0 / (65536.0 - threshold)

@@ -1,18 +1,13 @@
-"""Rectified linear unit."""
+"""Rectified linear unit: y = max(x, 0), dx = dy where y > 0 and 0 elsewhere.
 
-from numba import njit
+Only inside the pass over a pooling window (max_pool2d.py), on a vector at a time. The backward pass is there
+too: a window whose maximum is not above 0 gets code 4 and sends no gradient back.
+"""
 
-
-@njit(cache=True, nogil=True)
-def forward_relu(x, y):  # type: ignore[no-untyped-def]
-    """y = max(x, 0); NaN stays NaN, so that a diverged training is seen. Shapes: x, y flat, equal."""
-    for i in range(x.size):
-        value = x[i]
-        y[i] = 0 if value < 0 else value
+from cnn_core.simd import kernel, where_less
 
 
-@njit(cache=True, nogil=True)
-def backward_relu(dy, y, dx):  # type: ignore[no-untyped-def]
-    """dx = dy where y > 0, else 0. Shapes: dy, y, dx flat, equal."""
-    for i in range(dy.size):
-        dx[i] = dy[i] if y[i] > 0 else 0
+@kernel
+def rectify(x, zero):  # type: ignore[no-untyped-def]
+    """max(x, 0); NaN stays NaN, so that a diverged training is seen. Shapes: vectors."""
+    return where_less(x, zero, zero, x)

@@ -1,6 +1,10 @@
 """The whole network: its gradient, its training, its promises of equality."""
 
+import json
 import math
+import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,42 +13,9 @@ import numpy as np
 import pytest
 
 import cnn_core
-from cnn_core import engine
-from cnn_core.blas import choose_core_type
 from cnn_core.config import Config
-from cnn_core.network import build_network, initial_parameters, initial_statistics
 
 SMALL = {"train_size": 100, "test_size": 100}
-
-
-@pytest.mark.parametrize("norm", ["batch", "none"])
-@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 11, 13)])
-def test_gradient_of_the_network_equals_finite_differences(norm: str, shape: tuple[int, int, int]) -> None:
-    config = Config(conv_channels=(2, 3), kernel_size=3, norm=norm, dropout_rate=0.4)
-    network = build_network(config, shape, 4)
-    rng = np.random.default_rng(0)
-    parameters = initial_parameters(network, "he", rng).astype(float)
-    statistics = initial_statistics(network).astype(float)
-    labels = np.array([0, 3, 1, 2, 2], np.int32)
-    pixels = rng.random((5, *shape))
-    buffers = engine.Buffers.allocate(network, 5, np.float64)
-
-    def loss(at: np.ndarray) -> float:
-        buffers.activations[: pixels.size] = pixels.ravel()
-        total, _ = engine.run_step(
-            network.table, at, statistics, buffers.arrays(), labels, config.dropout_rate, np.uint64(5)
-        )
-        return float(total) / len(labels)
-
-    loss(parameters)
-    gradient = buffers.dparameters.copy()
-    for place in rng.choice(parameters.size, 40, replace=False):
-        moved = []
-        for step in (1e-6, -1e-6):
-            shifted = parameters.copy()
-            shifted[place] += step
-            moved.append(loss(shifted))
-        assert gradient[place] == pytest.approx((moved[0] - moved[1]) / 2e-6, rel=1e-4, abs=1e-7)
 
 
 def test_a_shorter_run_is_the_beginning_of_a_longer_one_bit_for_bit() -> None:
@@ -61,9 +32,9 @@ def test_the_same_parameters_give_the_same_bits_in_another_process() -> None:
 
 
 def test_a_pinned_run_keeps_its_losses() -> None:
-    """Measured with this engine on 600 digits; rounding differs between BLAS builds, hence the tolerance."""
-    found = [m["train_loss"] for m in cnn_core.train(epochs=3)]
-    np.testing.assert_allclose(found, [1.6506, 0.34559, 0.14359], rtol=0.02)
+    """Measured with this engine on 600 digits; rounding differs between CPUs, hence the tolerance."""
+    found = [m["train_loss"] for m in cnn_core.train(epochs=3, dropout_rate=0)]
+    np.testing.assert_allclose(found, [1.2921, 0.23986, 0.12374], rtol=0.02)
 
 
 def test_the_study_reaches_its_accuracy_and_the_seed_matters() -> None:
@@ -98,7 +69,7 @@ def test_divergence_is_nan_from_then_on_and_no_error() -> None:
     ids=str,
 )
 def test_every_kind_of_network_learns(params: dict[str, object]) -> None:
-    accuracies = [m["accuracy"] for m in cnn_core.train(epochs=3, **{"batch_size": 3, **params})]  # type: ignore[arg-type]
+    accuracies = [m["accuracy"] for m in cnn_core.train(epochs=5, **{"batch_size": 3, **params})]  # type: ignore[arg-type]
     assert max(accuracies) > 0.5
 
 
@@ -173,16 +144,51 @@ def test_validating_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def test_the_core_type_follows_the_flags_and_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    info = tmp_path / "cpuinfo"
-    info.write_text("flags : fpu avx512f avx512cd avx512bw avx512dq avx512vl\n")
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert choose_core_type(info) is None
-    monkeypatch.delenv("OPENBLAS_CORETYPE")
-    assert choose_core_type(info) == "SkylakeX"
-    monkeypatch.delenv("OPENBLAS_CORETYPE")
-    info.write_text("flags : fpu avx2\n")
-    assert choose_core_type(info) is None
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names a CPU of another kind")
+def test_a_narrower_cpu_trains_the_same_but_for_rounding(tmp_path: Path) -> None:
+    """Compiled for AVX2: other vectors, another layout. Without dropout, whose draws follow the layout."""
+    code = "import cnn_core; print([m['train_loss'] for m in cnn_core.train(epochs=2, dropout_rate=0)])"
+    haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2"}
+    settings = {**os.environ, **haswell, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True
+    )
+    found = [m["train_loss"] for m in cnn_core.train(epochs=2, dropout_rate=0)]
+    np.testing.assert_allclose(json.loads(done.stdout), found, rtol=1e-3)
+
+
+TRAIN = "import cnn_core; print(len(list(cnn_core.train(epochs=1, train_size=100, test_size=100))))"
+
+
+def start(folder: Path, **environment: str) -> "subprocess.Popen[str]":
+    """A training in a process of its own, in that directory."""
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN], cwd=folder, env={**os.environ, **environment},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_of_processes_that_start_with_an_empty_cache_one_compiles_and_says_so(tmp_path: Path) -> None:
+    started = [start(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
+    ends = [process.communicate(timeout=300) for process in started]
+    assert [out for out, _ in ends] == ["1\n"] * 3
+    assert sum(errors.count("compiling kernels") for _, errors in ends) == 1
+    assert start(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)).communicate(timeout=300) == ("1\n", "")
+
+
+def test_where_only_temporary_files_can_be_written_the_kernels_are_kept_there(tmp_path: Path) -> None:
+    """A copy of the package with a file where each cache would be: permissions would not stop root."""
+    copy = tmp_path / "copy"
+    shutil.copytree(
+        Path(cnn_core.__file__).parent, copy / "cnn_core", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for folder in ("cnn_core", "cnn_core/layers"):
+        (copy / folder / "__pycache__").write_text("")
+    (tmp_path / "home").write_text("")
+    home, temporary = str(tmp_path / "home"), tmp_path / "temporary"
+    temporary.mkdir()
+    settings = {"PYTHONPATH": str(copy), "HOME": home, "XDG_CACHE_HOME": home, "TMPDIR": str(temporary)}
+    first = start(tmp_path, **settings).communicate(timeout=300)
+    assert first[0] == "1\n", first[1]
+    assert list((temporary / f"cnn_core-{os.getuid()}").rglob("*.nbc"))
+    assert start(tmp_path, **settings).communicate(timeout=300) == ("1\n", "")
