@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test soak lint bench
+.PHONY: demo test soak lint bench profile
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -25,6 +25,9 @@ lint: $(STAMP)
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
+
+profile: $(STAMP)
+	$(BIN)/python -m benchmarks.profile
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

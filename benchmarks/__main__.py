@@ -1,60 +1,42 @@
-"""`make bench`: the engine beside the course report's loops, measured side by side in one run.
+"""`make bench`: every question about speed, answered in one run, in Markdown.
 
-Prints microseconds a training image on one core, evaluation excluded, and their ratio.
+`python -m benchmarks training` asks one part alone.
 """
 
+import importlib
 import platform
-import statistics
-import time
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
-from benchmarks.report_loops import seconds_per_image
-from cnn_core.compilation import load_engine
-from cnn_core.config import Config
-from cnn_core.datasets import load
-from cnn_core.network import build_network, initial_parameters, initial_statistics
-
-BATCH_SIZES = (1, 3, 5, 10, 30)
-REPETITIONS = 7
-LOOP_IMAGES = 30
-
-
-def engine_seconds_per_image(batch_size: int) -> float:
-    """Median time of an epoch over 600 images, by the number of images."""
-    engine = load_engine()
-    config = Config(batch_size=batch_size)
-    images = load(
-        "digits",
-        data_dir=None,
-        train_size=600,
-        test_size=1000,
-        data_seed=0,
-        split="test",
-        validation_size=None,
-    )
-    network = build_network(config, (1, 28, 28), 10)
-    parameters = initial_parameters(network, "xavier", np.random.default_rng(0))
-    buffers = engine.Buffers.allocate(network, batch_size).arrays()
-    state = (network.table, parameters, initial_statistics(network), buffers)
-    order = np.arange(600)
-    times = []
-    for _ in range(REPETITIONS):
-        began = time.perf_counter()
-        engine.run_epoch(*state, images.train_x, images.train_y, order, np.float32(0.01), 0.3, np.uint64(1))
-        times.append(time.perf_counter() - began)
-    return statistics.median(times) / 600
+PARTS = ("training", "study", "sweeps")
 
 
 def main() -> None:
-    """Print the table."""
-    print(f"{platform.machine()}, Python {platform.python_version()}, one core, us a training image")
-    print(f"{'batch':>5}  {'report loops':>12}  {'cnn_core':>8}  {'ratio':>6}")
-    for batch_size in BATCH_SIZES:
-        loops = seconds_per_image(batch_size, LOOP_IMAGES)
-        ours = engine_seconds_per_image(batch_size)
-        print(f"{batch_size:>5}  {loops * 1e6:>12.0f}  {ours * 1e6:>8.1f}  {loops / ours:>6.0f}")
-    print(f"report loops timed on {LOOP_IMAGES} images of each batch size, cnn_core on 600")
+    """Print machine, date and versions, then each part asked for, or all."""
+    asked = sys.argv[1:] or list(PARTS)
+    if unknown := set(asked) - set(PARTS):
+        sys.exit(f"no part {', '.join(sorted(unknown))}; write {', '.join(PARTS)}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {_processor()}, ", end="")
+    print(f"Python {platform.python_version()}", end="")
+    for package in ("numpy", "numba", "torch", "joblib", "optuna", "scikit-learn"):
+        try:
+            print(f", {package} {version(package)}", end="")
+        except PackageNotFoundError:
+            sys.exit(f"\n{package} is missing; `make bench` installs it")
+    print("\n")
+    for part in asked:
+        importlib.import_module(f"benchmarks.{part}").main()
+
+
+def _processor() -> str:
+    """The CPU's name, where Linux tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        return platform.processor()
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":

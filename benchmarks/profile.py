@@ -1,0 +1,93 @@
+"""`make profile`: where the time of a training step goes, operation by operation."""
+
+import argparse
+import time
+
+import numpy as np
+from numba import njit
+
+from cnn_core import engine, layout
+from cnn_core.compilation import load_engine
+from cnn_core.config import Config
+from cnn_core.layers.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.network import NAMES, build_network, initial_parameters, initial_statistics
+from cnn_core.simd import part
+
+REPETITIONS = 9
+
+
+@njit
+def _repeat(state, what, number, images, labels, times):  # type: ignore[no-untyped-def]
+    """Do one part of a step so many times, without Python in between."""
+    n = labels.size
+    last = state.table[-1]
+    logits, upstream = part(state.memory, last[layout.Y]), part(state.memory, last[layout.DY])
+    size, classes = last[layout.Y_SIZE], last[layout.K]
+    for _ in range(times):
+        if what == 0:
+            for i in range(n):
+                engine.place_image(state, i, images, i)
+        elif what == 1:
+            engine.pack_weights(state, np.bool_(True))
+        elif what == 2:
+            engine.run_forward(state, number, n, np.bool_(True), 0.3, np.uint64(1))
+        elif what == 3:
+            forward_cross_entropy(logits, size, classes, labels, upstream)
+            backward_cross_entropy(upstream, size, classes, labels, upstream)
+        elif what == 4:
+            engine.run_backward(state, number, n, 0.3)
+        else:
+            engine.update(state, np.float32(0))
+
+
+def profile(config: Config, shape: tuple[int, int, int], classes: int) -> list[tuple[str, float]]:
+    """Return (part of a step, seconds) in the order of a step, each the median of some repetitions."""
+    load_engine()
+    rng = np.random.default_rng(0)
+    network = build_network(config, shape, classes)
+    n = config.batch_size
+    images = rng.random((n, *shape), dtype=np.float32)
+    labels = rng.integers(0, classes, n).astype(np.int32)
+    state = layout.allocate(
+        network, initial_parameters(network, "xavier", rng), initial_statistics(network), n
+    )
+    engine.train_epoch(state, images, labels, np.arange(n), n, 0.01, 0.3, 1)
+    kinds = [NAMES[row[layout.KIND]] for row in state.table]
+    parts = [("gather of the images", 0, 0), ("packing of the weights", 1, 0)]
+    parts += [(f"forward {i} {name}", 2, i) for i, name in enumerate(kinds)]
+    parts += [("cross-entropy", 3, 0)]
+    parts += [(f"backward {i} {kinds[i]}", 4, i) for i in range(len(kinds) - 1, -1, -1)]
+    parts += [("update of the parameters", 5, 0)]
+    times = max(1, 3000 // n)
+    found = []
+    for label, what, number in parts:
+        seconds = []
+        for _ in range(REPETITIONS):
+            began = time.perf_counter()
+            _repeat(state, what, number, images, labels, times)
+            seconds.append((time.perf_counter() - began) / times)
+        found.append((label, min(seconds)))
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile")
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--channels", type=int, nargs="+", default=[6, 16])
+    parser.add_argument("--kernel", type=int, default=5)
+    parser.add_argument("--shape", type=int, nargs=3, default=[1, 28, 28], metavar=("C", "H", "W"))
+    options = parser.parse_args()
+    config = Config(
+        batch_size=options.batch, conv_channels=tuple(options.channels), kernel_size=options.kernel
+    )
+    found = profile(config, tuple(options.shape), 10)
+    whole = sum(seconds for _, seconds in found)
+    print(f"a step of {options.batch} images {options.shape}, conv_channels {options.channels}: us an image")
+    for label, seconds in found:
+        print(f"{label:<36} {seconds / options.batch * 1e6:8.2f} {seconds / whole:6.1%}")
+    print(f"{'all':<36} {whole / options.batch * 1e6:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""How fast does one core train and evaluate, beside PyTorch, the machine's sgemm and the report's loops?
+
+`python -m benchmarks.training`, a part of `make bench`. Each row is one network and batch size: PyTorch and
+cnn_core take turns on the same images in the same order, evaluation excluded, after a turn that does not
+count. Ratios are medians of the pairs' ratios; microseconds are medians too.
+"""
+
+import os
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from benchmarks.report_loops import seconds_per_image
+from cnn_core.compilation import load_engine
+from cnn_core.config import Config
+from cnn_core.network import CONV, LINEAR, build_network, initial_parameters, initial_statistics
+
+PAIRS = 7
+LOOP_IMAGES = 30
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network and what it is fed."""
+
+    batch: int
+    shape: tuple[int, int, int] = (1, 28, 28)
+    channels: tuple[int, ...] = (6, 16)
+    size: int = 5
+    images: int = 600
+    epochs: int = 1
+
+
+STUDY = [Setup(batch) for batch in (1, 3, 5, 10, 30, 128)]
+OTHERS = [
+    ("MNIST shape, 60,000 images, 5 epochs", Setup(30, images=60_000, epochs=5)),
+    ("CIFAR-10 shape, 3x32x32", Setup(10, shape=(3, 32, 32))),
+    ("CIFAR-10 shape, 3x32x32", Setup(30, shape=(3, 32, 32))),
+    ("CIFAR-10 shape, 3x32x32", Setup(128, shape=(3, 32, 32))),
+    ("conv_channels [32, 64], kernel 3", Setup(1, channels=(32, 64), size=3)),
+    ("conv_channels [32, 64], kernel 3", Setup(10, channels=(32, 64), size=3)),
+    ("conv_channels [32, 64], kernel 3", Setup(128, channels=(32, 64), size=3)),
+    ("conv_channels [32, 64], 3x32x32", Setup(30, shape=(3, 32, 32), channels=(32, 64), size=3)),
+]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds an image: medians of PyTorch's and of ours, and the median of the pairs' ratios."""
+
+    torch: float
+    ours: float
+    ratio: float
+
+
+class Pair:
+    """One network twice, with the same images."""
+
+    def __init__(self, setup: Setup) -> None:
+        from benchmarks import torch_network
+
+        self.setup = setup
+        self.engine: Any = load_engine()
+        rng = np.random.default_rng(0)
+        self.images = rng.random((setup.images, *setup.shape), dtype=np.float32)
+        self.labels: NDArray[np.int32] = rng.integers(0, 10, setup.images).astype(np.int32)
+        self.order = rng.permutation(setup.images)
+        config = Config(conv_channels=setup.channels, kernel_size=setup.size, batch_size=setup.batch)
+        network = build_network(config, setup.shape, 10)
+        parameters = initial_parameters(network, "glorot", rng)
+        self.state = self.engine.allocate(network, parameters, initial_statistics(network), setup.batch)
+        torch = torch_network.build(setup.shape, 10, setup.channels, setup.size)
+        self.torch = torch_network.Trainer(torch, self.images, self.labels, rate=0.001)
+
+    def train_torch(self) -> None:
+        for _ in range(self.setup.epochs):
+            self.torch.train_epoch(self.order, self.setup.batch)
+
+    def train_ours(self) -> None:
+        for epoch in range(self.setup.epochs):
+            self.engine.train_epoch(
+                self.state, self.images, self.labels, self.order, self.setup.batch, 0.001, 0.3, epoch
+            )
+
+    def evaluate_torch(self) -> None:
+        self.torch.evaluate(self.images, self.labels, 100)
+
+    def evaluate_ours(self) -> None:
+        self.engine.evaluate(self.state, self.images, self.labels)
+
+
+def compare(torch: Any, ours: Any, images: int, pairs: int = PAIRS) -> Timing:
+    """Let both take turns."""
+    seconds = []
+    for number in range(pairs + 1):
+        turn = []
+        for run in (torch, ours):
+            began = time.perf_counter()
+            run()
+            turn.append((time.perf_counter() - began) / images)
+        if number or pairs == 1:
+            seconds.append(turn)
+    return Timing(
+        statistics.median(t for t, _ in seconds),
+        statistics.median(o for _, o in seconds),
+        statistics.median(t / o for t, o in seconds),
+    )
+
+
+def sgemm_flops() -> float:
+    """Floating operations a second of NumPy's product of two large float32 matrices, on one thread."""
+    a = np.ones((2048, 2048), np.float32)
+    best = float("inf")
+    with threadpool_limits(1, user_api="blas"):
+        for _ in range(6):
+            began = time.perf_counter()
+            _ = a @ a
+            best = min(best, time.perf_counter() - began)
+    return 2 * 2048**3 / best
+
+
+def step_flops(setup: Setup) -> int:
+    """Floating operations of training on one image: the products of forward and backward pass, two each.
+
+    Counted in full, as a matrix product would make them; no gradient for the images.
+    """
+    config = Config(conv_channels=setup.channels, kernel_size=setup.size)
+    found = 0
+    for number, op in enumerate(build_network(config, setup.shape, 10).operations):
+        if op.kind in (CONV, LINEAR):
+            products = (op.bias - op.weight) * op.after[0] * op.after[1]
+            found += 2 * products * (3 if number else 2)
+    return found
+
+
+def print_study(flops: float) -> None:
+    """The study's network at each batch size."""
+    print("| batch | PyTorch, us an image | cnn_core | ratio | limit (sgemm) | times the limit | report |")
+    print("|---|---|---|---|---|---|---|")
+    for setup in STUDY:
+        pair = Pair(setup)
+        timing = compare(pair.train_torch, pair.train_ours, setup.images)
+        limit = step_flops(setup) / flops
+        loops = seconds_per_image(setup.batch, LOOP_IMAGES) if setup.batch <= LOOP_IMAGES else 0.0
+        faster = f"{loops / timing.ours:.0f} times slower" if loops else ""
+        print(
+            f"| {setup.batch} | {timing.torch * 1e6:.0f} | {timing.ours * 1e6:.1f} | {timing.ratio:.1f}"
+            f" | {limit * 1e6:.1f} | {timing.ours / limit:.1f} | {faster} |"
+        )
+    pair = Pair(STUDY[0])
+    timing = compare(pair.evaluate_torch, pair.evaluate_ours, STUDY[0].images, 2 * PAIRS)
+    print(
+        f"\nEvaluation, PyTorch in batches of 100: {timing.torch * 1e6:.1f} us an image,"
+        f" cnn_core {timing.ours * 1e6:.2f}, ratio {timing.ratio:.1f}.\n"
+    )
+
+
+def print_others(flops: float) -> None:
+    """Other images, other networks: no size may be the only one that is fast."""
+    print("| network | batch | PyTorch, us an image | cnn_core | ratio | times the limit |")
+    print("|---|---|---|---|---|---|")
+    for name, setup in OTHERS:
+        pair = Pair(setup)
+        pairs = 1 if setup.images > 600 else PAIRS
+        timing = compare(pair.train_torch, pair.train_ours, setup.images * setup.epochs, pairs)
+        limit = step_flops(setup) / flops
+        print(
+            f"| {name} | {setup.batch} | {timing.torch * 1e6:.0f} | {timing.ours * 1e6:.1f}"
+            f" | {timing.ratio:.1f} | {timing.ours / limit:.1f} |"
+        )
+    print()
+
+
+def main() -> None:
+    """Print the tables, in Markdown."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    flops = sgemm_flops()
+    print("## Training on one core\n")
+    print(f"sgemm, 2048 x 2048, one thread: {flops / 1e9:.0f} GFLOP/s.\n")
+    print_study(flops)
+    print_others(flops)
+
+
+if __name__ == "__main__":
+    main()
