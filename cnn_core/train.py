@@ -67,10 +67,12 @@ def validate(**params: Any) -> None:
     _network(Config(**params))
 
 
-def fingerprint(**params: Any) -> str:
-    """A hash of the images' files: the same parameters on other data are another cell."""
-    config = Config(**params)
-    return fingerprint_dataset(config.dataset, data_dir=config.data_dir)
+def fingerprint(*, dataset: str = "digits", data_dir: str | None = None) -> str:
+    """A hash of the images' files: the same parameters on other data are another cell.
+
+    Takes what it depends on and no more, so that a sweep asks once and not for every trajectory.
+    """
+    return fingerprint_dataset(dataset, data_dir=data_dir)
 
 
 train.version = VERSION  # type: ignore[attr-defined]
@@ -112,7 +114,8 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""
-        meta = {"config": dataclasses.asdict(self.config), "shape": self.shape, "classes": self.classes}
+        config = dataclasses.asdict(self.config)
+        meta = {"version": VERSION, "config": config, "shape": self.shape, "classes": self.classes}
         checkpoint.write(Path(path), json.dumps(meta), self.parameters, self.statistics)
 
 
@@ -121,6 +124,8 @@ def load(path: str | Path) -> Model:
     meta_text, parameters, statistics = checkpoint.read(Path(path))
     try:
         meta = json.loads(meta_text)
+        if (found := meta.get("version", "1")) != VERSION:  # the same numbers would mean other weights
+            raise ValueError(f"it was written by version {found} of the layers, here is {VERSION}")
         config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), int(meta["classes"])
         network = build_network(config, shape, classes)
     except (ValueError, KeyError, TypeError) as error:

@@ -126,6 +126,15 @@ def test_a_checkpoint_gives_back_every_bit_and_predicts(tmp_path: Path) -> None:
         again.predict(images.test_x[:, :, 1:])
 
 
+def test_a_checkpoint_of_other_layers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cnn_core.fit(epochs=1, **SMALL)
+    monkeypatch.setattr(sys.modules["cnn_core.train"], "VERSION", "1")
+    model.save(tmp_path / "weights.npz")
+    monkeypatch.undo()
+    with pytest.raises(cnn_core.ConfigError, match="written by version 1 of the layers, here is 2"):
+        cnn_core.load(tmp_path / "weights.npz")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"\x93NUMPY"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.npz"
