@@ -128,7 +128,7 @@ def load(path: str | Path) -> Model:
             raise ValueError(f"it was written by version {found} of the layers, here is {VERSION}")
         config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), int(meta["classes"])
         network = build_network(config, shape, classes)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is no checkpoint of this version ({error}); write it again") from None
     if (parameters.size, statistics.size) != (network.parameters, network.statistics):
         raise ConfigError(
