@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from gridrun.aggregate import aggregate
+from gridrun.cli import ECHO_S
 from gridrun.report.csv import write_cells
 from gridrun.store import Store
 from tests.acceptance.conftest import GRIDRUN, HERE, Run
@@ -264,7 +265,7 @@ def test_a_second_signal_ends_what_runs_there(write_grid: Write, tmp_path: Path,
     assert len(cells) == 2
     for _ in range(2):
         started.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(ECHO_S + 0.3)  # sooner, it would count as the same signal
     _, errors = started.communicate(timeout=20)
     assert started.returncode == 130
     assert errors.count("\n") == 3  # an empty line, one for each signal
