@@ -7,9 +7,9 @@ Python runs between the first step of an epoch and its last, and nothing is allo
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cnn_core.cache import entry, kernel
 from cnn_core.layers.batch_norm2d import backward_batch_norm2d, forward_batch_norm2d
 from cnn_core.layers.conv2d import (
     backward_conv2d,
@@ -86,17 +86,17 @@ from cnn_core.layout import (
     allocate,
 )  # fmt: skip
 from cnn_core.network import CONV, NORM, POOL, Network
-from cnn_core.simd import HALF, LANES, fill, fma, interleave, kernel, load, load_half, part, store
+from cnn_core.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
 
 __all__ = ["State", "allocate", "evaluate", "predict", "train_epoch", "trained"]
 
-Images = NDArray[Any]
+Array = NDArray[Any]
 Labels = NDArray[np.int32]
 Order = NDArray[np.int64]
 
 
 def train_epoch(
-    state: State, images: Images, labels: Labels, order: Order, batch: int, rate: float, dropout_rate: float,
+    state: State, images: Array, labels: Labels, order: Order, batch: int, rate: float, dropout_rate: float,
     key: int,
 ) -> float:  # fmt: skip
     """Train on `images[order]` in batches, the last one smaller; return the mean training loss.
@@ -104,22 +104,27 @@ def train_epoch(
     `key`, below 2^64, names this epoch's dropout. Shapes: images (N, C, H, W), labels (N,), order (M,).
     """
     kind = state.memory.dtype.type
+    if batch > state.batch or len(images) != len(labels):
+        found = f"batches of {batch}, {len(images)} images, {len(labels)} labels"
+        raise ValueError(f"{found}: room is for batches of {state.batch}, each image wants a label")
+    with np.errstate(over="ignore"):  # of a rate that diverges at once
+        rate = kind(rate)
     loss = run(
-        state, _readonly(images), _readonly(labels), order, batch, True, kind(rate), float(dropout_rate),
-        np.uint64(key), np.empty(0, kind),
+        state, _readonly(images, kind), _readonly(labels, np.int32), order, batch, True, rate,
+        float(dropout_rate), np.uint64(key), np.empty(0, kind),
     )  # fmt: skip
     return float(loss)
 
 
-def predict(state: State, images: Images) -> NDArray[Any]:
+def predict(state: State, images: Array) -> Array:
     """Return the logits (N, classes) of images (N, C, H, W)."""
     kind, count, classes = state.memory.dtype.type, len(images), int(state.table[-1, K])
     logits = np.empty(count * classes, kind)
     labels, order = np.zeros(count, np.int32), np.arange(count)
     run(
         state,
-        _readonly(images),
-        _readonly(labels),
+        _readonly(images, kind),
+        _readonly(labels, np.int32),
         order,
         EVALUATION_BATCH,
         False,
@@ -131,7 +136,7 @@ def predict(state: State, images: Images) -> NDArray[Any]:
     return logits.reshape(count, classes)
 
 
-def evaluate(state: State, images: Images, labels: Labels) -> tuple[float, float]:
+def evaluate(state: State, images: Array, labels: Labels) -> tuple[float, float]:
     """Return (mean cross-entropy, share of images whose label is on top); a NaN counts as wrong."""
     logits = predict(state, images).astype(np.float64)
     rows = np.arange(len(labels))
@@ -148,14 +153,14 @@ def trained(state: State, network: Network) -> tuple[NDArray[Any], NDArray[Any]]
     return state.memory[: network.parameters].copy(), state.memory[at : at + network.statistics].copy()
 
 
-def _readonly(array: NDArray[Any]) -> NDArray[Any]:
+def _readonly(array: Array, dtype: Any) -> Array:
     """To numba an array that may be written to is another type: one compilation is enough."""
-    view = np.ascontiguousarray(array).view()
+    view = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
 
 
-@njit(cache=True, nogil=True)
+@entry
 def run(state, images, labels, order, batch, training, rate, dropout_rate, key, logits):  # type: ignore[no-untyped-def]
     """Take `images[order]` through the network in batches, the last one smaller; learn if `training`.
 
@@ -194,7 +199,7 @@ def run(state, images, labels, order, batch, training, rate, dropout_rate, key, 
             run_backward(state, number, n, dropout_rate)
         update(state, rate)
         pack_weights(state, training)
-    return total / order.size
+    return total / max(order.size, 1)
 
 
 @kernel

@@ -1,7 +1,7 @@
 """From a network's operations to the table that the engine runs and the memory it runs on.
 
 The layout is this CPU's: channels of a convolution's output are padded to whole vectors, and what belongs to
-an image begins at a cache line.
+an image begins at a cache line of float32.
 """
 
 import math
@@ -45,7 +45,8 @@ class State(NamedTuple):
     """All that a network needs to run, allocated once.
 
     `memory` holds every floating number: first the `parameters` of the network, at `gradient` their
-    gradients, then what the table's columns say. `codes` are bytes, `sums` and `lists` scratch.
+    gradients, then what the table's columns say. `codes` are bytes, `sums` and `lists` scratch. `batch` is
+    the most images that can be trained on at once.
     """
 
     table: NDArray[np.int64]
@@ -57,6 +58,7 @@ class State(NamedTuple):
     parameters: int
     gradient: int
     statistics: int
+    batch: int
 
 
 def allocate(
@@ -68,7 +70,7 @@ def allocate(
     state = State(
         table, np.array(layout.offsets, np.int64), _zeros(layout.size, dtype), _zeros(layout.codes, np.uint8),
         _zeros(2 * LANES, np.float64), _zeros(layout.listed, np.int64),
-        network.parameters, layout.gradient, layout.statistics,
+        network.parameters, layout.gradient, layout.statistics, batch,
     )  # fmt: skip
     state.memory[: network.parameters] = parameters
     state.memory[layout.statistics : layout.statistics + network.statistics] = statistics
@@ -85,8 +87,8 @@ def _zeros(count: int, dtype: Any) -> NDArray[Any]:
     return whole[first : first + count + SLACK]
 
 
-def _align(size: int) -> int:
-    return -(-size // LANES) * LANES
+def _align(size: int, unit: int = CACHE_LINE // 4) -> int:
+    return -(-size // unit) * unit
 
 
 class _Layout:
@@ -135,7 +137,7 @@ class _Layout:
         paired = dense and number == 0 and k <= HALF
         below = -(-p // 4) * 2  # rows from one position of a pair to the other: even, for the windows
         rows = below if paired else p
-        width = LANES if paired else _align(k)
+        width = LANES if paired else _align(k, LANES)
         columns = conv.before[1] + 2 * conv.padding
         image_rows = (below - 1) * stride + size if paired else conv.before[0] + 2 * conv.padding
         step = 2 if paired else c

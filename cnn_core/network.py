@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from cnn_core.config import Config, ConfigError
 
 CONV, NORM, POOL, LINEAR = range(4)
-NAMES = ("convolution", "normalisation", "ReLU, dropout, maximum", "linear")
 
 POOL_SIZE = 2
+
+# Past that a slip of the pen is likelier than a network: its gradients alone would take 400 MB.
+MOST_PARAMETERS = 100_000_000
 
 Shape = tuple[int, int, int]
 
@@ -56,7 +58,8 @@ def build_network(config: Config, shape: Shape, classes: int) -> Network:
     then a linear layer to the classes. The report says that its dropout acts on the input; its code, and
     this network, have it after the first activation (docs/report.md).
 
-    Raises: ConfigError naming the layer and the shapes, if a kernel or a window does not fit.
+    Raises: ConfigError naming the layer and the shapes, if a kernel or a window does not fit; or if there
+        are too many parameters.
     """
     builder = _Builder(shape)
     for number, filters in enumerate(config.conv_channels, start=1):
@@ -65,6 +68,11 @@ def build_network(config: Config, shape: Shape, classes: int) -> Network:
             builder.add_norm()
         builder.add_pool(number, dropout=number == 1 and config.dropout_rate > 0)
     builder.add_linear(classes)
+    if builder.parameters > MOST_PARAMETERS:
+        raise ConfigError(
+            f"conv_channels {list(config.conv_channels)} give {builder.parameters} parameters,"
+            f" more than {MOST_PARAMETERS}; write smaller numbers"
+        )
     return Network(tuple(builder.operations), shape, classes, builder.parameters, builder.statistics)
 
 

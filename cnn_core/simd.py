@@ -4,8 +4,9 @@ numba compiles loops and leaves it to LLVM to find vectors in them, which it doe
 for short ones with several sums at once. Here a vector is a value like any other, so that a kernel says what
 is kept in registers: `sum0 = fma(splat(x, i), load(weight, j), sum0)`.
 
-`load` and `store` take a flat array and an index, and check no bounds: a kernel may read up to a vector past
-what it needs, so every buffer has `SLACK` numbers behind it. A *half* is a vector of `HALF` numbers.
+`load` and `store` take a flat array and an index, and check no bounds: a kernel may read, and write zeros or
+what is overwritten later, up to a vector past what is its own; every array has `SLACK` numbers behind its
+last one. A *half* is a vector of `HALF` numbers.
 Sums within a vector are made in one fixed order, so that equal inputs give equal bits.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numba.np.arrayobj import populate_array
@@ -23,17 +24,14 @@ def _has(feature: str) -> bool:
     """Whether numba compiles for a CPU with that: this one, unless its settings name another."""
     if config.CPU_FEATURES is not None:
         return f"+{feature}" in config.CPU_FEATURES.split(",")
-    return config.CPU_NAME is None and bool(llvm.get_host_cpu_features().get(feature))
+    return bool(llvm.get_host_cpu_features().get(feature))
 
 
 LANES = 16 if _has("avx512f") else 8
 """Numbers a vector: float32 ones fill a register of AVX-512 or AVX, and two of narrower CPUs."""
 HALF = LANES // 2
 SLACK = 2 * LANES
-"""Numbers that every buffer has behind its last one."""
-
-kernel = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Marks what is called from compiled code alone: without a way in from Python it compiles a sixth faster."""
+"""Numbers that every array has behind its last one."""
 
 _INT = ir.IntType(32)
 
@@ -125,7 +123,7 @@ def fetch(_typing, array, index, paired):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def store(_typing, array, index, value):  # type: ignore[no-untyped-def]
-    """Write a vector or a half to array[index], array[index + 1], ..., converted to the array's type."""
+    """Write a vector or a half to array[index], array[index + 1], ..., or its codes to an array of bytes."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         pointer = _pointer(context, builder, signature, args)
@@ -219,6 +217,16 @@ def where_less(_typing, a, b, yes, no):  # type: ignore[no-untyped-def]
 def where_equal(_typing, a, b, yes, no):  # type: ignore[no-untyped-def]
     """`yes` in the lanes where a == b, `no` elsewhere."""
     return yes(a, a, yes, yes), _chooser("==")
+
+
+@intrinsic
+def where_nan(_typing, test, yes, no):  # type: ignore[no-untyped-def]
+    """`yes` in the lanes where `test` is NaN, `no` elsewhere."""
+
+    def codegen(_context, builder, _signature, args):  # type: ignore[no-untyped-def]
+        return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[1], args[2])
+
+    return yes(test, yes, yes), codegen
 
 
 @intrinsic

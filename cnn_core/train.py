@@ -103,6 +103,7 @@ class Model:
 
         Shapes: images (N, C, H, W) in [0, 1]; result (N, classes). Raises: ConfigError.
         """
+        images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.shape:
             expected = "x".join(map(str, self.shape))
             raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
@@ -126,7 +127,9 @@ def load(path: str | Path) -> Model:
         meta = json.loads(meta_text)
         if (found := meta.get("version", "1")) != VERSION:  # the same numbers would mean other weights
             raise ValueError(f"it was written by version {found} of the layers, here is {VERSION}")
-        config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), int(meta["classes"])
+        config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), meta["classes"]
+        if len(shape) != 3 or any(type(side) is not int or side < 1 for side in (*shape, classes)):
+            raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")
         network = build_network(config, shape, classes)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is no checkpoint of this version ({error}); write it again") from None

@@ -13,6 +13,7 @@ Here only the statistics are made and folded to y = scale x + shift, which the n
 
 import numpy as np
 
+from cnn_core.cache import kernel
 from cnn_core.simd import (
     LANES,
     add,
@@ -20,7 +21,6 @@ from cnn_core.simd import (
     fill,
     fma,
     interleave,
-    kernel,
     load,
     load_codes,
     multiply,

@@ -12,7 +12,7 @@ compiled code. Source: Dukhan, "The indirect convolution algorithm" (2019), for 
 
 Tables (int64, in numbers from an image's first):
     places     where the window of each output position (or pair of positions) begins
-    taps       how far from there each of the T = R S C taps is, in the order of the weights
+    taps       how far from there each of the T = R R C taps is, in the order of the weights
     corners    [window of the pooling, code]: where the window of its code-th position begins
     row_x      how far from there each vector of a kernel's rows is, row_w the same among the weights of a
     row_n      filter, and how many numbers of that vector belong to the row
@@ -22,13 +22,13 @@ Tables (int64, in numbers from an image's first):
 
 import numpy as np
 
+from cnn_core.cache import kernel
 from cnn_core.simd import (
     LANES,
     add,
     fetch,
     fill,
     fma,
-    kernel,
     load,
     part,
     splat,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_core.simd import kernel
+from cnn_core.cache import kernel
 
 
 @kernel

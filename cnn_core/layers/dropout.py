@@ -1,8 +1,9 @@
 """Dropout: zero each activation with probability `rate` in training, pass it through in evaluation.
 
 Survivors are scaled by 1 / (1 - rate), so the expected output equals the input. The random source is
-counter-based: the draw for an activation depends on the key and on its place alone, never on what was drawn
-before. So no mask is kept, and neither order nor the number of workers matters.
+counter-based: the draw for an activation depends on the key and on its place alone (in the batch, and in
+this CPU's layout), never on what was drawn before. So no mask is kept, and neither order nor the number of
+workers matters.
 
 Only inside the pass over a pooling window (max_pool2d.py). The backward pass is there too: what was dropped
 is 0, never a maximum above 0, so that only the scale is left to apply.
@@ -12,7 +13,7 @@ Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form.
 
 import numpy as np
 
-from cnn_core.simd import kernel
+from cnn_core.cache import kernel
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Linear layer: y = x weight^T + bias."""
 
-from cnn_core.simd import LANES, fill, fma, kernel, load, splat, store, total
+from cnn_core.cache import kernel
+from cnn_core.simd import LANES, fill, fma, load, splat, store, total
 
 
 @kernel

@@ -9,17 +9,18 @@ gradient is 0. Of equal maxima the first in reading order counts.
 
 import numpy as np
 
+from cnn_core.cache import kernel
 from cnn_core.layers.dropout import mix, scale_of
 from cnn_core.layers.relu import rectify
 from cnn_core.simd import (
     LANES,
+    add,
     draw,
     evens,
     fill,
     fma,
     interleave,
     keep,
-    kernel,
     load,
     load_codes,
     load_half,
@@ -28,6 +29,7 @@ from cnn_core.simd import (
     store,
     store_first,
     where_less,
+    where_nan,
 )
 
 WINDOW = 2
@@ -95,6 +97,9 @@ def forward_max_pool2d(  # type: ignore[no-untyped-def]
                     code, best = where_less(v0, v1, one, zero), where_less(v0, v1, v1, v0)
                     code, best = where_less(best, v2, two, code), where_less(best, v2, v2, best)
                     code, best = where_less(best, v3, three, code), where_less(best, v3, v3, best)
+                    # What is not a number stays one, so that a diverged training is seen.
+                    whole = add(add(v0, v1), add(v2, v3))
+                    best = where_nan(whole, whole, best)
                     store(codes, (image * rows * q + window) * width + k, where_less(zero, best, code, none))
                     best = multiply(best, fill(s, factor))  # once, as it is the same for all four
                     if paired:

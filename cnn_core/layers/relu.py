@@ -4,7 +4,8 @@ Only inside the pass over a pooling window (max_pool2d.py), on a vector at a tim
 too: a window whose maximum is not above 0 gets code 4 and sends no gradient back.
 """
 
-from cnn_core.simd import kernel, where_less
+from cnn_core.cache import kernel
+from cnn_core.simd import where_less
 
 
 @kernel

@@ -94,6 +94,9 @@ def test_schedules_are_those_of_the_documentation() -> None:
         ({"kernel_size": 29}, "does not fit convolution 1, whose input is 1x28x28"),
         ({"conv_channels": [6, 16, 8]}, "does not fit convolution 3, whose input is 16x4x4"),
         ({"train_size": 1797}, "1797"),
+        ({"padding": 5}, "padding must be below kernel_size (5), found 5; write 2"),
+        ({"learning_rate": 10**400}, "learning_rate must be a number above 0"),
+        ({"conv_channels": [10**9]}, "more than 100000000; write smaller numbers"),
     ],
     ids=str,
 )
@@ -185,14 +188,29 @@ def test_of_processes_that_start_with_an_empty_cache_one_compiles_and_says_so(tm
     assert start(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)).communicate(timeout=300) == ("1\n", "")
 
 
+def copy_package(folder: Path) -> Path:
+    source = Path(cnn_core.__file__).parent
+    shutil.copytree(source, folder / "cnn_core", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "cnn_core"
+
+
+def test_a_changed_layer_is_compiled_anew(tmp_path: Path) -> None:
+    """numba alone would not see it: relu.py is called by a kernel of another file."""
+    package = copy_package(tmp_path)
+    relu = package / "layers" / "relu.py"
+    code = "import cnn_core; print(*cnn_core.train(epochs=1, train_size=100, test_size=100))"
+    found = []
+    for source in (relu.read_text(), relu.read_text().replace("where_less(x, zero, zero, x)", "x")):
+        relu.write_text(source)
+        command = [sys.executable, "-c", code]
+        found.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert found[0] != found[1]
+
+
 def test_where_only_temporary_files_can_be_written_the_kernels_are_kept_there(tmp_path: Path) -> None:
     """A copy of the package with a file where each cache would be: permissions would not stop root."""
     copy = tmp_path / "copy"
-    shutil.copytree(
-        Path(cnn_core.__file__).parent, copy / "cnn_core", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for folder in ("cnn_core", "cnn_core/layers"):
-        (copy / folder / "__pycache__").write_text("")
+    (copy_package(copy) / "__pycache__").write_text("")
     (tmp_path / "home").write_text("")
     home, temporary = str(tmp_path / "home"), tmp_path / "temporary"
     temporary.mkdir()

@@ -241,12 +241,31 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     np.testing.assert_allclose(y[y > 0], 1 / 0.7, rtol=1e-4)
 
 
-def test_a_divergence_is_seen_and_not_hidden_by_relu() -> None:
-    case = CASES[3]
-    network, parameters, statistics, images = parts(case)
-    parameters[network.operations[0].weight] = np.nan
-    _, loss = step(case, np.float32, parameters, statistics, images)
+@pytest.mark.parametrize("pixel", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_what_is_not_a_number_passes_every_layer(pixel: tuple[int, int]) -> None:
+    """So that a diverged training is seen: wherever in a window it is, it is no smaller than a number."""
+    network = Case("one", (1, 4, 4), (2,), size=1, norm="none").network()
+    state = layout.allocate(network, np.ones(network.parameters), np.empty(0), 1)
+    images = np.zeros((2, 1, 4, 4), np.float32)
+    images[0, 0, pixel[0], pixel[1]] = np.nan
+    logits = engine.predict(state, images)
+    assert np.isnan(logits[0]).all()
+    assert np.isfinite(logits[1]).all()
+    loss = engine.train_epoch(state, images, LABELS[:2], np.arange(2), 1, 0.1, 0.0, KEY)
     assert np.isnan(loss)
+
+
+def test_no_images_are_no_logits_and_no_error() -> None:
+    network, parameters, statistics, images = parts(CASES[0])
+    state = layout.allocate(network, parameters, statistics, 1)
+    assert engine.predict(state, images[:0]).shape == (0, 4)
+
+
+def test_a_batch_larger_than_its_room_is_refused() -> None:
+    network, parameters, statistics, images = parts(CASES[0])
+    state = layout.allocate(network, parameters, statistics, 4)
+    with pytest.raises(ValueError, match="room is for batches of 4"):
+        engine.train_epoch(state, images, LABELS, np.arange(5), 5, 0.1, 0.0, KEY)
 
 
 @njit
