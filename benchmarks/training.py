@@ -140,7 +140,7 @@ def step_flops(setup: Setup) -> int:
 
 def print_study(flops: float) -> None:
     """The study's network at each batch size."""
-    print("| batch | PyTorch, us an image | cnn_core | ratio | limit (sgemm) | times the limit | report |")
+    print("| batch | PyTorch, us an image | cnn_core | ratio | limit | times the limit | report's loops |")
     print("|---|---|---|---|---|---|---|")
     for setup in STUDY:
         pair = Pair(setup)
@@ -178,13 +178,16 @@ def print_others(flops: float) -> None:
 
 def main() -> None:
     """Print the tables, in Markdown."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+    if allowed:
+        os.sched_setaffinity(0, {min(allowed)})
     flops = sgemm_flops()
     print("## Training on one core\n")
     print(f"sgemm, 2048 x 2048, one thread: {flops / 1e9:.0f} GFLOP/s.\n")
     print_study(flops)
     print_others(flops)
+    if allowed:
+        os.sched_setaffinity(0, allowed)
 
 
 if __name__ == "__main__":
