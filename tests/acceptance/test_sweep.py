@@ -62,6 +62,7 @@ def test_the_same_bytes_however_it_was_run(run: Run, write_grid: Write, tmp_path
     for name, options in (
         ("one", ["--jobs", "1"]),
         ("two", ["--jobs", "2"]),
+        ("four", ["--jobs", "4"]),
         ("here", ["--backend", "sequential"]),
     ):
         assert run("sweep", grid, "--out", name, *options).returncode == 0
