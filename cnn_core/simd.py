@@ -8,6 +8,9 @@ is kept in registers: `sum0 = fma(splat(x, i), load(weight, j), sum0)`.
 what is overwritten later, up to a vector past what is its own; every array has `SLACK` numbers behind its
 last one. A *half* is a vector of `HALF` numbers.
 Sums within a vector are made in one fixed order, so that equal inputs give equal bits.
+
+Longer than other files, as it is one list: each function is an operation and the few lines of LLVM's language
+that it stands for, and what they share stands below them.
 """
 
 from typing import Any

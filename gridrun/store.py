@@ -4,6 +4,9 @@ Who may call: one writer (the parent of a sweep, which holds the directory's loc
 readers, at any time. What survives: everything `save` returned from, whatever dies afterwards.
 What is raised: EnvironmentFault for a store that is locked, corrupt, foreign, newer, full or
 read-only; InputError for a directory that holds no store.
+
+Longer than other files: what is written, what is believed when it is read, and what each fault is called
+belong together, and no other file may know SQL.
 """
 
 import contextlib

@@ -227,7 +227,7 @@ def _add_tile(  # type: ignore[no-untyped-def]
     """
     last = rows_n - 1
     i0, i1, i2, i3, i4 = (
-        min(first + 0, last),
+        min(first, last),
         min(first + 1, last),
         min(first + 2, last),
         min(first + 3, last),
@@ -288,7 +288,7 @@ def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row
     zero = fill(load(a, 0), a.dtype.type(0))
     for first in range(0, rows_n, TILE):
         i0, i1, i2, i3, i4 = (
-            min(first + 0, last),
+            min(first, last),
             min(first + 1, last),
             min(first + 2, last),
             min(first + 3, last),

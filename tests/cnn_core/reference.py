@@ -33,7 +33,6 @@ class Step:
     loss: float = 0.0
     gradient: Array = field(default_factory=lambda: np.empty(0))
     statistics: Array = field(default_factory=lambda: np.empty(0))
-    outputs: list[Array] = field(default_factory=list)
 
 
 def run(
@@ -46,7 +45,6 @@ def run(
     table = layout.allocate(network, parameters, statistics, len(images)).table
     x = images.transpose(0, 2, 3, 1)
     kept: list[Any] = []
-    outputs = []
     for number, op in enumerate(network.operations):
         weight, bias = parameters[op.weight : op.bias], parameters[op.bias : op.end]
         if op.kind == CONV:
@@ -65,21 +63,20 @@ def run(
         elif op.kind == POOL:
             rate = dropout_rate if training and op.dropout else 0.0
             mask = draw(x.shape, table[number], rate, mix(key, number))
-            kept.append(active := (x > 0) * mask)
+            active = (x > 0) * mask
             x = np.where(x < 0, 0, x) * mask
             h, w = op.after[:2]
             windows = x[:, : 2 * h, : 2 * w].reshape(len(x), h, 2, w, 2, -1).transpose(0, 1, 3, 5, 2, 4)
             windows = windows.reshape(len(x), h, w, -1, 4)
-            kept[-1] = (active, windows.argmax(-1))
+            kept.append((active, windows.argmax(-1)))
             x = windows.max(-1)
         else:
             kept.append(x := x.reshape(len(x), -1))
             x = x @ weight.reshape(op.after[2], -1).T + bias
-        outputs.append(x)
     shifted = x - x.max(1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     rows = np.arange(len(labels))
-    step = Step(x, float(-log_p[rows, labels].sum()), gradient, statistics, outputs)
+    step = Step(x, float(-log_p[rows, labels].sum()), gradient, statistics)
     if not training:
         return step
     dy = np.exp(log_p)
