@@ -5,10 +5,19 @@
     model.save("weights.npz")
     cnn_core.load("weights.npz").predict(images)
 
+    from cnn_core.layers import Conv2d, Flatten, Linear, ReLU            # the textbook: any layers, any order
+    network = cnn_core.Network([Conv2d(6, 5), ReLU(), Flatten(), Linear(10)], (1, 28, 28))
+
 Importing this is light: numba is loaded when the first training starts.
 """
 
+from importlib.util import find_spec
+
+if find_spec("numba") is None:  # or the first training would find out, in as many processes as train
+    raise ImportError("cnn_core needs numba, which is not installed; pip install 'gridrun[cnn]'")
+
 from cnn_core.config import Config, ConfigError
+from cnn_core.textbook import Network
 from cnn_core.train import Model, fit, load, train
 
-__all__ = ["Config", "ConfigError", "Model", "fit", "load", "train"]
+__all__ = ["Config", "ConfigError", "Model", "Network", "fit", "load", "train"]

@@ -1,13 +1,27 @@
 """Weights to .npz and back, bit for bit, without pickle: a stranger's file runs none of their code."""
 
+import json
 import os
+import time
 import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_core.config import ConfigError
+from cnn_core.config import Config, ConfigError
+
+# Seconds of training between two checkpoints: what an interruption costs besides the epoch under way.
+AFTER_S = 1.0
+# And so many times what the last one took to write: a large network on a slow disk is not held up.
+SHARE = 20
+
+# Of one epoch: numbers, and of each held-out image whether it was right.
+Metrics = dict[str, float | NDArray[np.bool_]]
+Kept = tuple[list[Metrics], NDArray[np.float32], NDArray[np.float32]]
 
 
 def write(path: Path, meta: str, parameters: NDArray[np.float32], statistics: NDArray[np.float32]) -> None:
@@ -34,3 +48,84 @@ def read(path: Path) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
         if array.dtype != np.float32 or array.ndim != 1:
             raise ConfigError(f"{path}: {name} must be flat float32, found {array.dtype} {array.shape}")
     return meta, parameters, statistics
+
+
+class Keeper:
+    """Training under way, kept in a directory: all that the next epoch depends on, and the metrics so far.
+
+    A run of less than a second writes nothing: to do it again is as quick.
+    """
+
+    def __init__(self, directory: Path, version: str, config: Config) -> None:
+        self._path = directory / "training.npz"
+        # All of it but how long: the next epoch does not depend on that.
+        what = {**asdict(config), "epochs": None, "version": version}
+        self._what = json.loads(json.dumps(what, default=str))
+        self._due = 0.0
+
+    def begin(self) -> None:
+        """Training begins: what came before, loading and compiling, is no loss."""
+        self._due = time.monotonic() + AFTER_S
+
+    def read(self, parameters: int, statistics: int) -> Kept | None:
+        """The metrics of the epochs that were kept, and the weights and running statistics after them.
+
+        None if there is nothing to go on from: no file, or a damaged one. Raises: ConfigError if it is that
+        of another training.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            text, weights, running = read(self._path)
+            meta = json.loads(text)
+            what, history = dict(meta["what"]), [_from_json(metrics) for metrics in meta["history"]]
+        except (ConfigError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        if what != self._what:
+            names = sorted(name for name in self._what if what.get(name) != self._what[name])
+            raise ConfigError(
+                f"{self._path}: is a training with other {', '.join(names)}; name another output_dir"
+            )
+        if not history or (weights.size, running.size) != (parameters, statistics):
+            return None
+        return history, weights, running
+
+    def keep(
+        self,
+        history: Sequence[Metrics],
+        parameters: NDArray[np.float32],
+        statistics: NDArray[np.float32],
+    ) -> None:
+        """Write a checkpoint if it is time for one. Raises: OSError."""
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write(
+            self._path,
+            json.dumps({"what": self._what, "history": list(map(_to_json, history))}),
+            parameters,
+            statistics,
+        )
+        ended = time.monotonic()
+        self._due = ended + max(AFTER_S, SHARE * (ended - began))
+
+
+def _to_json(metrics: Metrics) -> dict[str, Any]:
+    """Bits as how many there are, and eight of them in two hexadecimal digits."""
+    return {
+        name: [len(value), np.packbits(value).tobytes().hex()] if isinstance(value, np.ndarray) else value
+        for name, value in metrics.items()
+    }
+
+
+def _from_json(metrics: dict[str, Any]) -> Metrics:
+    found: Metrics = {}
+    for name, value in metrics.items():
+        if isinstance(value, list):
+            count, text = value
+            packed = np.frombuffer(bytes.fromhex(text), np.uint8)
+            found[name] = np.unpackbits(packed, count=count).astype(bool)
+        else:
+            found[name] = float(value)
+    return found

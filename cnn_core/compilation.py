@@ -12,8 +12,9 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
-from cnn_core import cache, engine
+from cnn_core import engine
 from cnn_core.config import Config, ConfigError
+from cnn_core.kernels import cache
 from cnn_core.network import build_network, initial_parameters, initial_statistics
 
 
@@ -36,7 +37,7 @@ def load_engine() -> ModuleType:
                 flush=True,
             )
             cache.sweep()
-        with _plain_optimisation():
+        with plain_optimisation():
             _warm()
         with contextlib.suppress(OSError):
             (cache.folder() / _marker()).touch()
@@ -65,7 +66,7 @@ def _lock() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_optimisation() -> Iterator[None]:
+def plain_optimisation() -> Iterator[None]:
     """Spare LLVM's dearer passes: the kernels' vectors are made by hand, and run as fast without.
 
     9.8 s instead of 12.7 s from an empty cache. What else this process compiles is made as ever: its machine

@@ -1,9 +1,12 @@
 """Every hyperparameter of one training run, validated."""
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NoReturn
+
+import numpy as np
 
 NORMS = ("batch", "none")
 INITS = ("xavier", "glorot", "he")
@@ -17,6 +20,8 @@ class ConfigError(ValueError):
 @dataclass(frozen=True)
 class Config:
     """What one training run is made of. The defaults are the study's.
+
+    NumPy's numbers and arrays and paths become Python's own, as a checkpoint writes them.
 
     Raises: ConfigError naming the argument and its value.
     """
@@ -54,6 +59,8 @@ class Config:
     """Names the random stream that draws the images, so that `seed` varies the training alone."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         for name, least in (("epochs", 1), ("batch_size", 1), ("kernel_size", 1), ("stride", 1)):
             self._require_int(name, least)
         for name in ("padding", "seed", "data_seed"):
@@ -98,3 +105,11 @@ class Config:
 
     def _refuse(self, name: str, wanted: str, example: str) -> NoReturn:
         raise ConfigError(f"{name} must be {wanted}, found {getattr(self, name)!r}; write {example}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -4,91 +4,34 @@ What costs, with small images and small batches, is not arithmetic but everythin
 Python runs between the first step of an epoch and its last, and nothing is allocated.
 """
 
+import math
+import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_core.cache import entry, kernel
-from cnn_core.layers.batch_norm2d import backward_batch_norm2d, forward_batch_norm2d
-from cnn_core.layers.conv2d import (
+from cnn_core.kernels.activate_pool import backward_activate_pool, forward_activate_pool
+from cnn_core.kernels.batch_norm import backward_batch_norm, forward_batch_norm
+from cnn_core.kernels.cache import entry, kernel
+from cnn_core.kernels.conv2d import (
     backward_conv2d,
     backward_pooled_conv2d,
     forward_conv2d,
     frame_conv2d,
     pack_conv2d,
 )
-from cnn_core.layers.cross_entropy import backward_cross_entropy, forward_cross_entropy
-from cnn_core.layers.dropout import mix, threshold_of
-from cnn_core.layers.linear import backward_linear, forward_linear
-from cnn_core.layers.max_pool2d import backward_max_pool2d, forward_max_pool2d
-from cnn_core.layout import (
-    BELOW,
-    BIAS,
-    CODES,
-    CORNERS,
-    DBIAS,
-    DENSE,
-    DPACKED,
-    DROPOUT,
-    DWEIGHT,
-    DX,
-    DY,
-    EVALUATION_BATCH,
-    FEATURES,
-    FRAME_PITCH,
-    FRAME_SIZE,
-    FRAMES,
-    INVERSE,
-    KIND,
-    LEVEL,
-    MARGIN,
-    MEAN,
-    PACKED,
-    PADDING,
-    PAIRED,
-    PATCH_W,
-    PATCH_X,
-    PLACES,
-    ROUTED,
-    ROW_N,
-    ROW_W,
-    ROW_X,
-    ROWS,
-    SCALE,
-    SHIFT,
-    SHIFTS,
-    SIZE,
-    STATS,
-    STRIDE,
-    TAPS,
-    TILT,
-    VALUES,
-    WEIGHT,
-    WHOLE,
-    WIDTH,
-    WINDOW_ROWS,
-    WINDOWS,
-    X_PITCH,
-    X_SIZE,
-    Y_FIRST,
-    Y_PITCH,
-    Y_SIZE,
-    C,
-    H,
-    K,
-    P,
-    Q,
-    State,
-    W,
-    X,
-    Y,
-    allocate,
-)  # fmt: skip
+from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.kernels.dropout import mix, threshold_of
+from cnn_core.kernels.layout import EVALUATION_BATCH, State, allocate
+from cnn_core.kernels.linear import backward_linear, forward_linear
+from cnn_core.kernels.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
 from cnn_core.network import CONV, NORM, POOL, Network
-from cnn_core.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
 
 __all__ = ["State", "allocate", "evaluate", "predict", "train_epoch", "trained"]
+
+PIECE_IMAGES, PIECE_S = 256, 0.05
+"""A piece of an epoch has so many images at first, and twice as many as long as it takes less than that."""
 
 Array = NDArray[Any]
 Labels = NDArray[np.int32]
@@ -109,42 +52,32 @@ def train_epoch(
         raise ValueError(f"{found}: room is for batches of {state.batch}, each image wants a label")
     with np.errstate(over="ignore"):  # of a rate that diverges at once
         rate = kind(rate)
-    loss = run(
+    return _run_in_pieces(
         state, _readonly(images, kind), _readonly(labels, np.int32), order, batch, True, rate,
         float(dropout_rate), np.uint64(key), np.empty(0, kind),
     )  # fmt: skip
-    return float(loss)
 
 
 def predict(state: State, images: Array) -> Array:
     """Return the logits (N, classes) of images (N, C, H, W)."""
-    kind, count, classes = state.memory.dtype.type, len(images), int(state.table[-1, K])
+    kind, count, classes = state.memory.dtype.type, len(images), int(state.table[-1]["k"])
     logits = np.empty(count * classes, kind)
     labels, order = np.zeros(count, np.int32), np.arange(count)
-    run(
-        state,
-        _readonly(images, kind),
-        _readonly(labels, np.int32),
-        order,
-        EVALUATION_BATCH,
-        False,
-        kind(0),
-        0.0,
-        np.uint64(0),
-        logits,
-    )
+    _run_in_pieces(
+        state, _readonly(images, kind), _readonly(labels, np.int32), order, EVALUATION_BATCH, False, kind(0),
+        0.0, np.uint64(0), logits,
+    )  # fmt: skip
     return logits.reshape(count, classes)
 
 
-def evaluate(state: State, images: Array, labels: Labels) -> tuple[float, float]:
-    """Return (mean cross-entropy, share of images whose label is on top); a NaN counts as wrong."""
+def evaluate(state: State, images: Array, labels: Labels) -> tuple[float, NDArray[np.bool_]]:
+    """Return (mean cross-entropy, whether each image's label is on top); a NaN counts as wrong."""
     logits = predict(state, images).astype(np.float64)
     rows = np.arange(len(labels))
     with np.errstate(invalid="ignore"):  # of a training that has diverged
         logits -= logits.max(axis=1, keepdims=True)
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
-    right = (logits.argmax(axis=1) == labels) & np.isfinite(losses)
-    return float(losses.mean()), float(right.mean())
+    return float(losses.mean()), (logits.argmax(axis=1) == labels) & np.isfinite(losses)
 
 
 def trained(state: State, network: Network) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -160,24 +93,43 @@ def _readonly(array: Array, dtype: Any) -> Array:
     return view
 
 
-@entry
-def run(state, images, labels, order, batch, training, rate, dropout_rate, key, logits):  # type: ignore[no-untyped-def]
-    """Take `images[order]` through the network in batches, the last one smaller; learn if `training`.
+def _run_in_pieces(
+    state: State, images: Array, labels: Array, order: Order, batch: int, *settings: Any
+) -> float:
+    """`run` all steps, some at a time, so that Ctrl-C need not wait for the last; return the mean loss.
 
-    Returns the mean loss, or the first one that is not finite: training stops there. Each step overwrites
-    the gradients; in the course report they accumulated from batch to batch (docs/report.md). Without
-    training, running statistics are used, nothing is dropped, and only the logits are written.
+    How many at a time depends on the clock, the result does not. A loss that is not finite ends it.
+    """
+    steps, step, piece, total = -(-len(order) // batch), 0, -(-PIECE_IMAGES // batch), 0.0
+    while step < steps and math.isfinite(total):
+        began, last = time.perf_counter(), min(step + piece, steps)
+        total = float(run(state, images, labels, order, batch, step, last, total, *settings))
+        step = last
+        if time.perf_counter() - began < PIECE_S:
+            piece *= 2
+    return total / max(len(order), 1)
+
+
+@entry
+def run(  # type: ignore[no-untyped-def]
+    state, images, labels, order, batch, first_step, last_step, total, training, rate, dropout_rate, key,
+    logits,
+):  # fmt: skip
+    """Take the batches of `images[order]` from the first step to before the last; learn if `training`.
+
+    Returns `total` plus their losses, or the first loss that is not finite: training stops there. Each step
+    overwrites the gradients; in the course report they accumulated from batch to batch (docs/report.md).
+    Without training, running statistics are used, nothing is dropped, and only the logits are written.
 
     Shapes: images (N, C, H, W), read-only; labels (N,) int32; order (M,), `batch` of it at a time; `rate` of
         the gradient descent; `key` (uint64) names this epoch's dropout; logits (M classes,), unless training.
     """
     table, memory = state.table, state.memory
     last = table[-1]
-    y, dy, size, classes = part(memory, last[Y]), part(memory, last[DY]), last[Y_SIZE], last[K]
+    y, dy, size, classes = part(memory, last.y), part(memory, last.dy), last.y_size, last.k
     chosen = np.empty(batch, labels.dtype)
-    total = 0.0
     pack_weights(state, training)
-    for step in range((order.size + batch - 1) // batch):
+    for step in range(first_step, last_step):
         first = step * batch
         n = min(batch, order.size - first)
         for i in range(n):
@@ -199,7 +151,7 @@ def run(state, images, labels, order, batch, training, rate, dropout_rate, key, 
             run_backward(state, number, n, dropout_rate)
         update(state, rate)
         pack_weights(state, training)
-    return total / max(order.size, 1)
+    return total
 
 
 @kernel
@@ -218,11 +170,11 @@ def place_image(state, i, images, chosen):  # type: ignore[no-untyped-def]
     one that is `below` rows below it.
     """
     first, x = state.table[0], state.memory
-    channels, height, columns, padding = first[C], first[H], first[W], first[PADDING]
-    start, pitch = first[X] + i * first[X_SIZE], first[X_PITCH]
-    if first[PAIRED]:
-        below = first[BELOW]
-        rows = below - first[STRIDE] + first[SIZE]
+    channels, height, columns, padding = first.c, first.h, first.w, first.padding
+    start, pitch = first.x + i * first.x_size, first.x_pitch
+    if first.paired:
+        below = first.below
+        rows = below - first.stride + first.size
         flat = images.reshape(images.size)
         for c in range(channels):
             for row in range(rows):
@@ -255,15 +207,15 @@ def pack_weights(state, training):  # type: ignore[no-untyped-def]
     memory = state.memory
     for number in range(state.table.shape[0]):
         op = state.table[number]
-        if op[KIND] == CONV:
-            weight, taps = part(memory, op[WEIGHT]), op[CORNERS] - op[TAPS]
+        if op.kind == CONV:
+            weight, taps = part(memory, op.weight), op.corners - op.taps
             pack_conv2d(
-                weight, part(memory, op[BIAS]), op[K], taps, op[PAIRED], op[WIDTH], part(memory, op[PACKED])
+                weight, part(memory, op.bias), op.k, taps, op.paired, op.width, part(memory, op.packed)
             )
             if training and number > 0:
                 frame_conv2d(
-                    weight, op[K], op[SIZE], op[SIZE] * op[C], op[MARGIN], op[FRAME_PITCH], op[FRAME_SIZE],
-                    part(memory, op[FRAMES]),
+                    weight, op.k, op.size, op.size * op.c, op.margin, op.frame_pitch, op.frame_size,
+                    part(memory, op.frames),
                 )  # fmt: skip
 
 
@@ -271,88 +223,88 @@ def pack_weights(state, training):  # type: ignore[no-untyped-def]
 def run_forward(state, number, n, training, dropout_rate, key):  # type: ignore[no-untyped-def]
     """The forward pass of one operation for n images."""
     op, memory, offsets = state.table[number], state.memory, state.offsets
-    x, y = part(memory, op[X]), part(memory, op[Y])
-    scale, shift = part(memory, op[SCALE]), part(memory, op[SHIFT])
-    if op[KIND] == CONV:
-        places, taps, packed = part(offsets, op[PLACES]), part(offsets, op[TAPS]), part(memory, op[PACKED])
-        places_n, taps_n = op[TAPS] - op[PLACES], op[CORNERS] - op[TAPS]
-        if op[PAIRED]:
+    x, y = part(memory, op.x), part(memory, op.y)
+    scale, shift = part(memory, op.scale), part(memory, op.shift)
+    if op.kind == CONV:
+        places, taps, packed = part(offsets, op.places), part(offsets, op.taps), part(memory, op.packed)
+        places_n, taps_n = op.taps - op.places, op.corners - op.taps
+        if op.paired:
             forward_conv2d(
-                x, op[X_SIZE], places, places_n, taps, taps_n, packed, op[WIDTH], op[PAIRED], y, op[Y_SIZE], n
+                x, op.x_size, places, places_n, taps, taps_n, packed, op.width, op.paired, y, op.y_size, n
             )
         else:
             forward_conv2d(
-                x, op[X_SIZE], places, places_n, taps, taps_n, packed, op[WIDTH], None, y, op[Y_SIZE], n
+                x, op.x_size, places, places_n, taps, taps_n, packed, op.width, None, y, op.y_size, n
             )
-    elif op[KIND] == NORM:
-        forward_batch_norm2d(
-            x, op[X_SIZE], op[WIDTH], op[C], op[PAIRED], op[ROWS], op[WHOLE], op[P], op[Q],
-            part(memory, op[WEIGHT]), part(memory, op[BIAS]), part(memory, op[STATS]), training,
-            part(memory, op[MEAN]), part(memory, op[INVERSE]), scale, shift, state.sums, n,
+    elif op.kind == NORM:
+        forward_batch_norm(
+            x, op.x_size, op.width, op.c, op.paired, op.rows, op.whole, op.p, op.q,
+            part(memory, op.weight), part(memory, op.bias), part(memory, op.stats), training,
+            part(memory, op.mean), part(memory, op.inverse), scale, shift, state.sums, n,
         )  # fmt: skip
-    elif op[KIND] == POOL:
-        threshold = threshold_of(dropout_rate if op[DROPOUT] and training else 0.0)
-        forward_max_pool2d(
-            x, op[X_SIZE], op[X_PITCH], op[WIDTH], scale, shift, threshold, mix(key, number), y, op[Y_SIZE],
-            op[Y_FIRST], op[Y_PITCH], op[K], op[PAIRED], op[WINDOW_ROWS], op[P], op[Q],
-            part(state.codes, op[CODES]), n,
+    elif op.kind == POOL:
+        threshold = threshold_of(dropout_rate if op.dropout and training else 0.0)
+        forward_activate_pool(
+            x, op.x_size, op.x_pitch, op.width, scale, shift, threshold, mix(key, number), y, op.y_size,
+            op.y_first, op.y_pitch, op.k, op.paired, op.window_rows, op.p, op.q,
+            part(state.codes, op.codes), n,
         )  # fmt: skip
     else:
-        weight, bias = part(memory, op[WEIGHT]), part(memory, op[BIAS])
-        forward_linear(x, op[X_SIZE], weight, bias, op[FEATURES], op[K], y, op[Y_SIZE], n)
+        weight, bias = part(memory, op.weight), part(memory, op.bias)
+        forward_linear(x, op.x_size, weight, bias, op.features, op.k, y, op.y_size, n)
 
 
 @kernel
 def run_backward(state, number, n, dropout_rate):  # type: ignore[no-untyped-def]
     """The backward pass of one operation for n images."""
     op, memory, offsets = state.table[number], state.memory, state.offsets
-    x, dx, dy = part(memory, op[X]), part(memory, op[DX]), part(memory, op[DY])
-    dweight, dbias = part(memory, op[DWEIGHT]), part(memory, op[DBIAS])
-    codes, routed = part(state.codes, op[CODES]), part(memory, op[ROUTED])
-    if op[KIND] == CONV and op[DENSE]:
-        places, taps, dpacked = part(offsets, op[PLACES]), part(offsets, op[TAPS]), part(memory, op[DPACKED])
-        places_n, taps_n = op[TAPS] - op[PLACES], op[CORNERS] - op[TAPS]
-        if op[PAIRED]:
+    x, dx, dy = part(memory, op.x), part(memory, op.dx), part(memory, op.dy)
+    dweight, dbias = part(memory, op.dweight), part(memory, op.dbias)
+    codes, routed = part(state.codes, op.codes), part(memory, op.routed)
+    if op.kind == CONV and op.dense:
+        places, taps, dpacked = part(offsets, op.places), part(offsets, op.taps), part(memory, op.dpacked)
+        places_n, taps_n = op.taps - op.places, op.corners - op.taps
+        if op.paired:
             backward_conv2d(
-                dy, op[Y_SIZE], x, op[X_SIZE], places, places_n, taps, taps_n, op[K], op[WIDTH], op[PAIRED],
+                dy, op.y_size, x, op.x_size, places, places_n, taps, taps_n, op.k, op.width, op.paired,
                 dpacked, dweight, dbias, n,
             )  # fmt: skip
         else:
             backward_conv2d(
-                dy, op[Y_SIZE], x, op[X_SIZE], places, places_n, taps, taps_n, op[K], op[WIDTH], None,
+                dy, op.y_size, x, op.x_size, places, places_n, taps, taps_n, op.k, op.width, None,
                 dpacked, dweight, dbias, n,
             )  # fmt: skip
-    elif op[KIND] == CONV:
+    elif op.kind == CONV:
         backward_pooled_conv2d(
-            routed, codes, op[WINDOWS], op[WIDTH], x, op[X_SIZE], part(memory, op[FRAMES]), op[FRAME_SIZE],
-            op[K], op[CORNERS] - op[TAPS], part(offsets, op[CORNERS]), part(offsets, op[ROW_X]),
-            part(offsets, op[ROW_W]), part(offsets, op[ROW_N]), op[ROW_N] - op[ROW_W],
-            part(offsets, op[PATCH_X]), part(offsets, op[PATCH_W]), op[SHIFTS] - op[PATCH_W],
-            part(offsets, op[SHIFTS]), dweight, dbias, dx, number > 0, state.lists,
-            part(memory, op[VALUES]), n,
+            routed, codes, op.windows, op.width, x, op.x_size, part(memory, op.frames), op.frame_size,
+            op.k, op.corners - op.taps, part(offsets, op.corners), part(offsets, op.row_x),
+            part(offsets, op.row_w), part(offsets, op.row_n), op.row_n - op.row_w,
+            part(offsets, op.patch_x), part(offsets, op.patch_w), op.shifts - op.patch_w,
+            part(offsets, op.shifts), dweight, dbias, dx, number > 0, state.lists,
+            part(memory, op.values), n,
         )  # fmt: skip
-    elif op[KIND] == NORM:
-        backward_batch_norm2d(
-            routed, codes, op[WINDOW_ROWS], op[WINDOWS] // op[WINDOW_ROWS], x, op[X_SIZE], op[WIDTH], op[C],
-            op[PAIRED], op[ROWS], op[WHOLE], op[P], op[Q], part(memory, op[MEAN]), part(memory, op[INVERSE]),
-            part(memory, op[SCALE]), part(memory, op[TILT]), part(memory, op[LEVEL]), dweight, dbias, dx,
+    elif op.kind == NORM:
+        backward_batch_norm(
+            routed, codes, op.window_rows, op.windows // op.window_rows, x, op.x_size, op.width, op.c,
+            op.paired, op.rows, op.whole, op.p, op.q, part(memory, op.mean), part(memory, op.inverse),
+            part(memory, op.scale), part(memory, op.tilt), part(memory, op.level), dweight, dbias, dx,
             state.sums, n,
         )  # fmt: skip
-    elif op[KIND] == POOL:
-        threshold = threshold_of(dropout_rate if op[DROPOUT] else 0.0)
-        backward_max_pool2d(
-            dy, op[Y_SIZE], op[Y_FIRST], op[Y_PITCH], op[K], op[PAIRED], op[WINDOW_ROWS], op[P], op[Q], codes,
-            op[WIDTH], threshold, routed, n,
+    elif op.kind == POOL:
+        threshold = threshold_of(dropout_rate if op.dropout else 0.0)
+        backward_activate_pool(
+            dy, op.y_size, op.y_first, op.y_pitch, op.k, op.paired, op.window_rows, op.p, op.q, codes,
+            op.width, threshold, routed, n,
         )  # fmt: skip
     else:
         backward_linear(
             dy,
-            op[Y_SIZE],
+            op.y_size,
             x,
-            op[X_SIZE],
-            part(memory, op[WEIGHT]),
-            op[FEATURES],
-            op[K],
+            op.x_size,
+            part(memory, op.weight),
+            op.features,
+            op.k,
             dweight,
             dbias,
             dx,

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core import checkpoint
+from cnn_core.checkpoint import Keeper, Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
@@ -45,21 +48,33 @@ def train(
     test_size: int = 1000,
     split: str = "test",
     validation_size: int | None = None,
-    data_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     data_seed: int = 0,
-) -> Iterator[dict[str, float]]:
+    output_dir: str | None = None,
+    resume_from: int = 0,
+) -> Iterator[Metrics]:
     """Train one network and yield its metrics after each epoch; `Config` explains the parameters.
 
     `accuracy` (0 to 1) and `loss` (mean cross-entropy) are those of the images that are selected on: the
     test images for split = "test", those held out of training for "validation". `train_loss` is the mean
-    over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch.
+    over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch. `correct` is a
+    boolean for each of the images that are selected on, in their order: whether it was right.
 
     The k-th mapping does not depend on `epochs`: a shorter run is the beginning of a longer one, bit for
-    bit. Once a loss is not finite, every metric but the rate is NaN and no more time is spent.
+    bit. Once a loss is not finite, every number but the rate is NaN, `correct` is
+    left out, and no more time is spent.
+
+    With `output_dir` training is kept there, once a second at most, and the same call goes on from what it
+    finds. The first `resume_from` epochs are not yielded: whoever was interrupted has them already.
 
     Raises: ConfigError for what cannot run.
     """
-    return _Training(Config(**locals())).run()
+    params = {name: value for name, value in locals().items() if name not in ("output_dir", "resume_from")}
+    if isinstance(resume_from, bool) or not isinstance(resume_from, int) or resume_from < 0:
+        raise ConfigError(f"resume_from must be a whole number from 0, found {resume_from!r}; write 0")
+    training = _Training(Config(**params))
+    keeper = None if output_dir is None else Keeper(Path(output_dir), VERSION, training.config)
+    return islice(training.run(keeper), resume_from, None)
 
 
 def validate(**params: Any) -> None:
@@ -67,7 +82,7 @@ def validate(**params: Any) -> None:
     _network(Config(**params))
 
 
-def fingerprint(*, dataset: str = "digits", data_dir: str | None = None) -> str:
+def fingerprint(*, dataset: str = "digits", data_dir: str | os.PathLike[str] | None = None) -> str:
     """A hash of the images' files: the same parameters on other data are another cell.
 
     Takes what it depends on and no more, so that a sweep asks once and not for every trajectory.
@@ -90,27 +105,24 @@ class Model:
     parameters: NDArray[np.float32]
     statistics: NDArray[np.float32]
 
-    def predict(self, images: NDArray[np.floating]) -> NDArray[np.int64]:
+    def predict(self, images: NDArray[Any]) -> NDArray[np.int64]:
         """The class of each image.
 
-        Shapes: images (N, C, H, W) in [0, 1]; result (N,). Raises: ConfigError.
+        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N,). Raises: ConfigError.
         """
         found: NDArray[np.int64] = self.logits(images).argmax(axis=1)
         return found
 
-    def logits(self, images: NDArray[np.floating]) -> NDArray[np.float32]:
+    def logits(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """The scores before softmax.
 
-        Shapes: images (N, C, H, W) in [0, 1]; result (N, classes). Raises: ConfigError.
+        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N, classes). Raises: ConfigError.
         """
-        images = np.asarray(images)
-        if images.ndim != 4 or images.shape[1:] != self.shape:
-            expected = "x".join(map(str, self.shape))
-            raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
+        scaled = _scale(images, self.shape)
         engine = _load_engine()
         network = build_network(self.config, self.shape, self.classes)
         state = engine.allocate(network, self.parameters, self.statistics, 1)
-        logits: NDArray[np.float32] = engine.predict(state, np.asarray(images, np.float32))
+        logits: NDArray[np.float32] = engine.predict(state, scaled)
         return logits
 
     def save(self, path: str | Path) -> None:
@@ -140,6 +152,29 @@ def load(path: str | Path) -> Model:
     return Model(config, shape, classes, parameters, statistics)
 
 
+def _scale(images: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Images as the network knows them: float32 in [0, 1], bytes divided by 255. Raises: ConfigError."""
+    try:
+        images = np.asarray(images)
+    except ValueError as error:  # rows of different lengths
+        raise ConfigError(f"images must be one array, found a list that is none ({error})") from None
+    if images.ndim != 4 or images.shape[1:] != shape:
+        expected = "x".join(map(str, shape))
+        raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
+    if images.dtype == np.uint8:
+        pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
+        return pixels
+    wanted = "images must be floats in [0, 1] or bytes (uint8)"
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ConfigError(
+            f"{wanted}, found {images.dtype}; write images.astype(numpy.uint8) if they are 0..255"
+        )
+    if not ((images >= 0) & (images <= 1)).all():  # a NaN is neither
+        low, high = images.min(), images.max()
+        raise ConfigError(f"{wanted}, found {low:g} to {high:g}; divide them by 255, or clip them")
+    return images.astype(np.float32)
+
+
 def fit(**params: Any) -> Model:
     """Train like `train` and return the network after the last epoch. Raises: ConfigError."""
     training = _Training(Config(**params))
@@ -157,14 +192,22 @@ class _Training:
         self.parameters = initial_parameters(self.network, config.init, _stream(config.seed, INIT))
         self.statistics = initial_statistics(self.network)
 
-    def run(self) -> Iterator[dict[str, float]]:
-        config = self.config
+    def run(self, keeper: Keeper | None = None) -> Iterator[Metrics]:
+        """Yield the metrics of every epoch: of those that `keeper` found at once, then of the others."""
+        config, history = self.config, list[Metrics]()
+        if keeper is not None and (kept := keeper.read(self.parameters.size, self.statistics.size)):
+            history, self.parameters, self.statistics = kept
+            yield from history[: config.epochs]
+        if len(history) >= config.epochs:
+            return
         images = _images(config)
         engine = _load_engine()
         batch = min(config.batch_size, len(images.train_y))
         state = engine.allocate(self.network, self.parameters, self.statistics, batch)
-        diverged = False
-        for epoch in range(config.epochs):
+        if keeper is not None:
+            keeper.begin()
+        diverged = bool(history) and math.isnan(history[-1]["loss"])
+        for epoch in range(len(history), config.epochs):
             rate = config.rate(epoch)
             if not diverged:
                 order = _stream(config.seed, ORDER, epoch).permutation(len(images.train_y))
@@ -172,17 +215,21 @@ class _Training:
                 train_loss = engine.train_epoch(
                     state, images.train_x, images.train_y, order, batch, rate, config.dropout_rate, key
                 )
-                loss, accuracy = engine.evaluate(state, images.held_x, images.held_y)
+                loss, correct = engine.evaluate(state, images.held_x, images.held_y)
                 self.parameters, self.statistics = engine.trained(state, self.network)
                 diverged = not (math.isfinite(train_loss) and math.isfinite(loss))
-            if diverged:
-                train_loss = loss = accuracy = math.nan
-            yield {
-                "accuracy": float(accuracy),
-                "loss": float(loss),
-                "train_loss": float(train_loss),
+            metrics: Metrics = {
+                "accuracy": math.nan if diverged else float(correct.mean()),
+                "loss": math.nan if diverged else float(loss),
+                "train_loss": math.nan if diverged else float(train_loss),
                 "learning_rate_used": rate,
             }
+            if not diverged:
+                metrics["correct"] = correct
+            history.append(metrics)
+            if keeper is not None:
+                keeper.keep(history, self.parameters, self.statistics)
+            yield dict(metrics)
 
     def model(self) -> Model:
         network = self.network

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import file_digest, sha256
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Images:
 def load(
     name: str,
     *,
-    data_dir: str | None,
+    data_dir: str | PathLike[str] | None,
     train_size: int,
     test_size: int,
     data_seed: int,
@@ -91,7 +92,7 @@ def load(
 def check(
     name: str,
     *,
-    data_dir: str | None,
+    data_dir: str | PathLike[str] | None,
     train_size: int,
     test_size: int,
     split: str,
@@ -122,7 +123,7 @@ def check(
     return channels, rows, columns, source.classes if source else mnist.CLASSES
 
 
-def fingerprint(name: str, *, data_dir: str | None) -> str:
+def fingerprint(name: str, *, data_dir: str | PathLike[str] | None) -> str:
     """Return the SHA-256 (hexadecimal) of the files in use: of their content, not of where they lie.
 
     Reads them once a process, and downloads MNIST if there are no files.
@@ -132,7 +133,7 @@ def fingerprint(name: str, *, data_dir: str | None) -> str:
     return _hash(name, _folder(name, data_dir))
 
 
-def _folder(name: str, data_dir: str | None) -> Path:
+def _folder(name: str, data_dir: str | PathLike[str] | None) -> Path:
     if name not in DATASETS:
         raise ConfigError(f"dataset must be {_either(DATASETS)}, found {name!r}")
     if name == "digits":

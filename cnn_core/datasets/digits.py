@@ -25,7 +25,9 @@ def find_digits() -> Source:
     # process that needs nothing else of it. A test holds this file to what `load_digits` returns.
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
-        raise ConfigError('dataset: "digits" comes with scikit-learn, which is not installed; install it')
+        raise ConfigError(
+            "dataset: \"digits\" comes with scikit-learn, which is not installed; pip install 'gridrun[cnn]'"
+        )
     path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise ConfigError(f'dataset: "digits" should be in {path}, found nothing; reinstall scikit-learn')

@@ -9,14 +9,14 @@ from cnn_core.config import ConfigError
 VARIABLE = "CNN_CORE_DATA"
 
 
-def find_folder(dataset: str, data_dir: str | None) -> Path:
+def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None) -> Path:
     """Return the folder of `dataset`: in `data_dir`, else in $CNN_CORE_DATA, else in the user's cache.
 
     Raises: ConfigError if a directory that was named is not one. It is not made: a misspelt path would
     otherwise be filled with a download. Only the cache directory, which nobody types, may be absent.
     """
     for origin, named in (("data_dir", data_dir), (VARIABLE, os.environ.get(VARIABLE))):
-        if not isinstance(named, str | None):
+        if not isinstance(named, str | os.PathLike | None):
             raise ConfigError(f'{origin} must be a path, found {named!r}; write a string, as in "data"')
         if named:
             try:

@@ -42,6 +42,11 @@ def download_mnist(folder: Path) -> None:
     try:
         pixels, labels = _fetch()
         _save(target, pixels, labels)
+    except ImportError as error:
+        raise ConfigError(
+            f"dataset: mnist is downloaded by scikit-learn, which cannot be imported ({error}); "
+            f"pip install 'gridrun[cnn]', or {by_hand}"
+        ) from error
     # scikit-learn raises ValueError for a damaged answer, urllib OSError, http.client HTTPException.
     except (OSError, ValueError, HTTPException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

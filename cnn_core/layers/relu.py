@@ -1,14 +1,26 @@
-"""Rectified linear unit: y = max(x, 0), dx = dy where y > 0 and 0 elsewhere.
+"""Rectified linear unit.
 
-Only inside the pass over a pooling window (max_pool2d.py), on a vector at a time. The backward pass is there
-too: a window whose maximum is not above 0 gets code 4 and sends no gradient back.
+    y = max(x, 0);  dx = dy where x > 0, 0 elsewhere
+
+At x = 0 there is no derivative, and 0 is taken. A NaN stays NaN, so that a diverged training is seen.
+
+Shapes: x, y, dx, dy are of any one shape.
+Source: Nair and Hinton, ICML 2010.
 """
 
-from cnn_core.cache import kernel
-from cnn_core.simd import where_less
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_core.layers.layer import Array, Layer
 
 
-@kernel
-def rectify(x, zero):  # type: ignore[no-untyped-def]
-    """max(x, 0); NaN stays NaN, so that a diverged training is seen. Shapes: vectors."""
-    return where_less(x, zero, zero, x)
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """Pass what is above 0, make the rest 0."""
+
+    def forward(self, x: Array) -> Array:
+        return np.maximum(x, 0)
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        return dy * (x > 0)

@@ -641,6 +641,14 @@ class TestDownload:
         assert f"put MNIST's IDX files, mnist.npz or mnist-original.mat into {mnist} by hand" in message
         assert list(mnist.iterdir()) == []
 
+    def test_without_scikit_learn_it_is_said_what_to_install(
+        self, mnist: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+        message = refusal_of(lambda folder: datasets._source("mnist", folder), mnist)
+        assert "pip install 'gridrun[cnn]', or put MNIST's IDX files" in message
+        assert list(mnist.iterdir()) == []
+
     def test_an_answer_of_another_size_is_refused(self, mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = np.zeros((10, 784)), np.zeros(10)
         monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *_, **__: answer)

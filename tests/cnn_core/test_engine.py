@@ -1,5 +1,6 @@
 """The whole network: its gradient, its training, its promises of equality."""
 
+import dataclasses
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def test_a_shorter_run_is_the_beginning_of_a_longer_one_bit_for_bit() -> None:
     for batch_size in (3, 30):
         short = list(cnn_core.train(epochs=2, batch_size=batch_size, **SMALL))
         long = list(cnn_core.train(epochs=5, batch_size=batch_size, **SMALL))
-        assert short == long[:2]
+        np.testing.assert_equal(short, long[:2])
 
 
 def test_the_same_parameters_give_the_same_bits_in_another_process() -> None:
@@ -95,6 +97,9 @@ def test_schedules_are_those_of_the_documentation() -> None:
         ({"conv_channels": [6, 16, 8]}, "does not fit convolution 3, whose input is 16x4x4"),
         ({"train_size": 1797}, "1797"),
         ({"padding": 5}, "padding must be below kernel_size (5), found 5; write 2"),
+        ({"epochs": np.True_}, "epochs must be a whole number from 1, found True"),
+        ({"epochs": np.float64(2)}, "epochs must be a whole number from 1, found 2.0"),
+        ({"conv_channels": np.array(6)}, "conv_channels must be a list of whole numbers, found 6"),
         ({"learning_rate": 10**400}, "learning_rate must be a number above 0"),
         ({"conv_channels": [10**9]}, "more than 100000000; write smaller numbers"),
     ],
@@ -129,6 +134,55 @@ def test_a_checkpoint_gives_back_every_bit_and_predicts(tmp_path: Path) -> None:
         again.predict(images.test_x[:, :, 1:])
 
 
+@pytest.fixture(scope="module")
+def model() -> cnn_core.Model:
+    return cnn_core.fit(epochs=1, **SMALL)
+
+
+def test_bytes_are_scaled_as_in_training(model: cnn_core.Model) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(5, 1, 28, 28), dtype=np.uint8)
+    np.testing.assert_array_equal(model.logits(pixels), model.logits(pixels / np.float32(255)))
+    np.testing.assert_array_equal(model.predict(pixels / 255), model.predict(pixels))
+    assert model.predict(pixels[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x * 255, "found 0 to 255; divide them by 255, or clip them"),
+        (lambda x: x - 0.5, "found -0.5 to 0.5"),
+        (lambda x: np.where(x == 1, np.nan, x), "found nan to nan"),
+        (lambda x: (255 * x).astype(int), "found int64; write images.astype(numpy.uint8)"),
+        (lambda x: x.astype(object), "found object"),
+        (lambda x: x.astype(str), "found <U"),
+        (lambda x: [[1], [1, 2]], "images must be one array"),  # noqa: ARG005
+        (lambda x: x[0], "images must have shape (N, 1x28x28), found (1, 28, 28)"),
+    ],
+    ids=["to 255", "below 0", "nan", "int64", "object", "text", "ragged", "one image"],
+)
+def test_images_of_another_kind_are_refused(model: cnn_core.Model, change: Any, words: str) -> None:
+    images = np.zeros((2, 1, 28, 28), np.float32)
+    images[0, 0, 3, 3] = 1
+    for method in (model.predict, model.logits):
+        with pytest.raises(cnn_core.ConfigError) as refusal:
+            method(change(images))
+        assert words in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_numpys_numbers_and_paths_are_as_good_as_pythons(tmp_path: Path) -> None:
+    found = Config(
+        epochs=np.int64(2), learning_rate=np.float64(0.5), conv_channels=np.array([6, 16]),
+        norm=np.str_("none"), data_dir=tmp_path, batch_size=np.array(3), seed=np.uint8(7),
+    )  # fmt: skip
+    assert found == Config(
+        epochs=2, learning_rate=0.5, conv_channels=(6, 16), norm="none", data_dir=str(tmp_path), batch_size=3,
+        seed=7,
+    )  # fmt: skip
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["conv_channels"] == [6, 16]
+    assert cnn_core.train.fingerprint(data_dir=tmp_path) == cnn_core.train.fingerprint(data_dir=str(tmp_path))  # type: ignore[attr-defined]
+
+
 def test_a_checkpoint_of_other_layers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = cnn_core.fit(epochs=1, **SMALL)
     monkeypatch.setattr(sys.modules["cnn_core.train"], "VERSION", "1")
@@ -156,6 +210,15 @@ def test_validating_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_without_numba_the_import_says_what_to_install() -> None:
+    code = "import sys; sys.modules['numba'] = None; import cnn_core"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    expected = "ImportError: cnn_core needs numba, which is not installed; pip install 'gridrun[cnn]'"
+    assert (done.returncode, last) == (1, expected)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names a CPU of another kind")
 def test_a_narrower_cpu_trains_the_same_but_for_rounding(tmp_path: Path) -> None:
     """Compiled for AVX2: other vectors, another layout. Without dropout, whose draws follow the layout."""
@@ -180,6 +243,7 @@ def start(folder: Path, **environment: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_with_an_empty_cache_one_compiles_and_says_so(tmp_path: Path) -> None:
     started = [start(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(3)]
     ends = [process.communicate(timeout=300) for process in started]
@@ -194,10 +258,11 @@ def copy_package(folder: Path) -> Path:
     return folder / "cnn_core"
 
 
+@pytest.mark.slow
 def test_a_changed_layer_is_compiled_anew(tmp_path: Path) -> None:
     """numba alone would not see it: relu.py is called by a kernel of another file."""
     package = copy_package(tmp_path)
-    relu = package / "layers" / "relu.py"
+    relu = package / "kernels" / "relu.py"
     code = "import cnn_core; print(*cnn_core.train(epochs=1, train_size=100, test_size=100))"
     found = []
     for source in (relu.read_text(), relu.read_text().replace("where_less(x, zero, zero, x)", "x")):
@@ -207,6 +272,23 @@ def test_a_changed_layer_is_compiled_anew(tmp_path: Path) -> None:
     assert found[0] != found[1]
 
 
+@pytest.mark.slow
+def test_a_change_in_any_file_gives_the_kernels_another_directory(tmp_path: Path) -> None:
+    """A new file in a new folder too: no list of files has to be kept."""
+    package = copy_package(tmp_path)
+    code = "from cnn_core.kernels import cache; print(cache.folder().name)"
+    found = []
+    for name in ("kernels/cache.py", "config.py", "kernels/relu.py", "datasets/idx.py", "new/layer.py", None):
+        command = [sys.executable, "-c", code]
+        found.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+        if name is not None:
+            (package / name).parent.mkdir(exist_ok=True)
+            with (package / name).open("a") as source:
+                source.write("# changed\n")
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.slow
 def test_where_only_temporary_files_can_be_written_the_kernels_are_kept_there(tmp_path: Path) -> None:
     """A copy of the package with a file where each cache would be: permissions would not stop root."""
     copy = tmp_path / "copy"

@@ -19,6 +19,8 @@ import numba
 import numpy as np
 from numba import njit
 
+PACKAGE = Path(__file__).parents[1]
+
 # Directories of other versions that are left alone: other branches, other Pythons.
 KEPT = 4
 
@@ -33,7 +35,7 @@ def folder() -> Path:
     name = f"cnn_core-{_digest()}"
     given = [Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else []
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    for parent in (*given, Path(__file__).parent / "__pycache__", Path(cache).expanduser() / "cnn_core"):
+    for parent in (*given, PACKAGE / "__pycache__", Path(cache).expanduser() / "cnn_core"):
         with contextlib.suppress(OSError, RuntimeError):
             (parent / name).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=parent / name).close()
@@ -75,9 +77,8 @@ def _cache_in(path: Path) -> Iterator[None]:
 def _digest() -> str:
     versions = f"{numba.__version__} {np.__version__} {platform.python_version()}"
     digest = hashlib.sha256(versions.encode())
-    package = Path(__file__).parent
-    names = ("cache.py", "engine.py", "layout.py", "network.py", "simd.py")
-    for source in (*(package / name for name in names), *sorted((package / "layers").glob("*.py"))):
+    # Every file: a list by hand would forget a new one, and stale kernels run silently.
+    for source in sorted(PACKAGE.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,0 +1,231 @@
+"""Convolution in two dimensions.
+
+    y[n,p,q,k] = bias[k] + sum over i,j,c of weight[k,i,j,c] x[n, p stride + i, q stride + j, c]
+
+with zeros around x, P = (H + 2 padding - R) // stride + 1 and Q likewise. Deep learning calls this
+convolution; mathematics calls it correlation.
+
+Three sums of products make it: y, dweight and dx. Nothing is copied to make them products of matrices (no
+im2col): where an operand lies is the sum of two offsets, one for the place in the image and one for the tap
+of the kernel, and both come from tables made with the network. So any size, stride and padding runs the same
+compiled code. Source: Dukhan, "The indirect convolution algorithm" (2019), for tables instead of im2col.
+
+Tables (int64, in numbers from an image's first):
+    places     where the window of each output position (or pair of positions) begins
+    taps       how far from there each of the T = R R C taps is, in the order of the weights
+    corners    [window of the pooling, code]: where the window of its code-th position begins
+    row_x      how far from there each vector of a kernel's rows is, row_w the same among the weights of a
+    row_n      filter, and how many numbers of that vector belong to the row
+    patch_x    how far from a pooling window's first corner each vector of pixels is that its positions see,
+    patch_w    and the same in a filter's frame, from where the code's `shifts` say to begin
+"""
+
+import numpy as np
+
+from cnn_core.kernels.cache import kernel
+from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store, store_first, transpose
+from cnn_core.kernels.tile import (
+    TILE,
+    add_fetched,
+    add_loaded,
+    add_to_array,
+    fill_tile,
+    first_places,
+    load_tile,
+    look_up,
+    spread,
+    store_tile,
+)
+
+
+@kernel
+def pack_conv2d(weight, bias, filters, taps, paired, width, packed):  # type: ignore[no-untyped-def]
+    """Lay weights and bias out as the forward pass reads them: filters side by side, then zeros.
+
+    Shapes: weight (K, T); bias (K,); packed (T + 1, width), the bias last, filters there twice if `paired`.
+    """
+    copies, whole = 2 if paired else 1, 0
+    if copies == 1 and taps >= LANES:
+        whole = filters - filters % LANES
+    for k in range(0, whole, LANES):
+        for t in range(0, taps, LANES):
+            first = min(t, taps - LANES)
+            transpose(weight, k * taps + first, taps, packed, first * width + k, width)
+    for k in range(filters):
+        for lane in range(k * copies, (k + 1) * copies):
+            for t in range(0 if k >= whole else taps, taps):
+                packed[t * width + lane] = weight[k * taps + t]
+            packed[taps * width + lane] = bias[k]
+
+
+@kernel
+def frame_conv2d(  # type: ignore[no-untyped-def]
+    weight, filters, size, run, margin, frame_pitch, frame_size, frames
+):
+    """Lay weights out as the backward pass reads them: each filter in a frame of zeros.
+
+    Read from a corner of the frame or another, the filter is where it has to be among the pixels that a
+    pooling window's four positions see together.
+
+    Shapes: weight (K, R, `run` = R C); frames (K, frame_size), whose zeros are there; a filter's first weight
+        is at margin, its rows are frame_pitch apart.
+    """
+    for k in range(filters):
+        for i in range(size):
+            at, to = (k * size + i) * run, k * frame_size + margin + i * frame_pitch
+            for vector in range(0, run, LANES):
+                store_first(frames, to + vector, load(weight, at + vector), run - vector)
+
+
+@kernel
+def forward_conv2d(x, x_size, places, places_n, taps, taps_n, packed, width, paired, y, y_size, n):  # type: ignore[no-untyped-def]
+    """Fill y, filters beyond the K-th with zeros.
+
+    With few filters, an image's upper and lower half share the vectors: even lanes belong to a position in
+    the upper half, odd ones to the position below it in the lower half, and x has the pixels of both side by
+    side.
+
+    Shapes: x (N, x_size), channels last with the padding in it, or where `paired` is a number (C, H', W, 2);
+        packed (T + 1, width) as `pack_conv2d` made it; y (N, places, width), y_size numbers an image.
+    """
+    for image in range(n):
+        for k in range(0, width, LANES):
+            for first in range(0, places_n, TILE):
+                _add_tile(
+                    x, image * x_size, places, places_n, first, taps, taps_n, packed, k, width,
+                    packed, taps_n * width + k, np.int64(0),
+                    y, image * y_size + k, width, paired,
+                )  # fmt: skip
+
+
+@kernel
+def backward_conv2d(  # type: ignore[no-untyped-def]
+    dy, dy_size, x, x_size, places, places_n, taps, taps_n, filters, width, paired, dpacked, dweight, dbias, n
+):
+    """dweight = sum over n, p, q of dy x; dbias = sum of dy. For a convolution whose x is the images: no dx.
+
+    The product is the forward one with places and taps exchanged.
+
+    Shapes: as in the forward pass; dweight (K, T), dpacked is scratch like packed.
+    """
+    zero = fill(load(x, 0), dpacked.dtype.type(0))
+    for t in range(taps_n + 1):
+        for k in range(0, width, LANES):
+            store(dpacked, t * width + k, zero)
+    for image in range(n):
+        for k in range(0, width, LANES):
+            for first in range(0, taps_n, TILE):
+                _add_tile(
+                    x, image * x_size, taps, taps_n, first, places, places_n, dy, image * dy_size + k, width,
+                    dpacked, k, width, dpacked, k, width, paired,
+                )  # fmt: skip
+            total0, total1 = load(dpacked, taps_n * width + k), zero
+            at = image * dy_size + k
+            for place in range(0, places_n - 1, 2):
+                total0 = add(total0, load(dy, at + place * width))
+                total1 = add(total1, load(dy, at + (place + 1) * width))
+            if places_n % 2:
+                total1 = add(total1, load(dy, at + (places_n - 1) * width))
+            store(dpacked, taps_n * width + k, add(total0, total1))
+    copies = 1 if paired is None else 2
+    for k in range(filters):
+        for t in range(taps_n + 1):
+            at = t * width + k * copies
+            both = dpacked[at] if paired is None else dpacked[at] + dpacked[at + 1]
+            if t < taps_n:
+                dweight[k * taps_n + t] = both
+            else:
+                dbias[k] = both
+
+
+@kernel
+def backward_pooled_conv2d(  # type: ignore[no-untyped-def]
+    routed, codes, windows, width, x, x_size, frames, frame_size, filters, taps, corners,
+    row_x, row_w, row_n, vectors, patch_x, patch_w, patch_n, shifts, dweight, dbias, dx, wants_dx,
+    lists, values, n,
+):  # fmt: skip
+    """dweight, dbias and dx from the gradient of the maxima that follow this convolution.
+
+    Of the positions of a pooling window only the one with the maximum has a gradient, and that only if it is
+    above 0, so at most one product in four is made: dweight[k] = sum over n and windows of routed[k] x at the
+    code's corner, and dx at that corner = sum over k of routed[k] weight[k].
+
+    Shapes: routed and codes (N, windows, width), code 4 where nothing goes back; x, dx (N, x_size), channels
+        last; frames as `frame_conv2d` made them; dweight (K, T). Scratch: lists (int64) and values.
+    """
+    counts, bases = lists, part(lists, filters)
+    zero = fill(load(x, 0), x.dtype.type(0))
+    for i in range(filters * taps):
+        dweight[i] = 0
+    for k in range(filters):
+        dbias[k] = 0
+    together = min(n, images_together(x_size))
+    listed = together * windows  # room for the list of each filter; the list of a window comes first
+    for first in range(0, n, together):
+        for k in range(filters):
+            counts[k] = filters + k * listed
+        for image in range(first, min(first + together, n)):
+            if wants_dx:
+                for i in range(0, x_size, LANES):
+                    store(dx, image * x_size + i, zero)
+            for window in range(windows):
+                end = np.int64(0)
+                for k in range(filters):
+                    # Without a branch: which code comes next cannot be foretold.
+                    at = (image * windows + window) * width + k
+                    code, value = codes[at], routed[at]
+                    some = np.int64(code < 4)
+                    dbias[k] += value
+                    to = counts[k]
+                    bases[to], values[to] = image * x_size + corners[window * 5 + code], value
+                    counts[k] = to + some
+                    bases[end], values[end] = k * frame_size + shifts[code], value
+                    end += some
+                if wants_dx:
+                    corner = image * x_size + corners[window * 5]
+                    _add_rows(
+                        frames, patch_w, patch_n, bases, np.int64(0), values, end, dx, corner, patch_x, None
+                    )
+        for k in range(filters):
+            begin = filters + k * listed
+            _add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
+
+
+@kernel
+def images_together(x_size):  # type: ignore[no-untyped-def]
+    """How many images' x the first cache holds: for so many, dweight is kept in registers."""
+    return max(1, 8192 // x_size)
+
+
+@kernel
+def _add_tile(  # type: ignore[no-untyped-def]
+    a, a_at, rows, rows_n, first, steps, steps_n, b, b_at, b_step, start, start_at, start_step,
+    c, c_at, c_step, paired,
+):  # fmt: skip
+    """c[row] = start[row] + sum over t of a[rows[row] + steps[t]] b[t], for TILE rows from the first.
+
+    A row past the last one is the last one again.
+    """
+    own = first_places(first, rows_n - 1)
+    places = look_up(rows, own, a_at)
+    sums = load_tile(start, spread(own, start_at, start_step))
+    for t in range(steps_n):
+        sums = add_fetched(sums, a, places, steps[t], paired, load(b, b_at))
+        b_at += b_step
+    store_tile(c, spread(own, c_at, c_step), sums)
+
+
+@kernel
+def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
+    """c[c_rows] += sum over t from begin to end of values[t] a[bases[t] + a_rows], vector by vector.
+
+    Only the first row_n numbers of each vector are added, or all of them where it is None.
+    """
+    zero = fill(load(a, 0), a.dtype.type(0))
+    for first in range(0, rows_n, TILE):
+        own = first_places(first, rows_n - 1)
+        places = look_up(a_rows, own, 0)
+        sums = fill_tile(zero)
+        for t in range(begin, end):
+            sums = add_loaded(sums, a, places, bases[t], splat(values, t))
+        add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)

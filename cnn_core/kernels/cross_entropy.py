@@ -1,0 +1,41 @@
+"""Softmax and cross-entropy in one, numerically stable."""
+
+import numpy as np
+
+from cnn_core.kernels.cache import kernel
+
+
+@kernel
+def forward_cross_entropy(logits, size, classes, labels, probabilities):  # type: ignore[no-untyped-def]
+    """Return the sum over n of -log p[n, label]; fill p = softmax(logits).
+
+    The largest logit is taken off before exp, so none overflows; the loss is taken from the logits, so
+    no log of 0 occurs. A NaN makes the loss NaN.
+
+    Shapes: logits and probabilities (N, size), the first K of them, may be one array; labels (N,).
+    """
+    loss = 0.0
+    for n in range(labels.size):
+        at = n * size
+        chosen = logits[at + labels[n]]
+        top = logits[at]
+        for k in range(1, classes):
+            top = max(top, logits[at + k])
+        total = 0.0
+        for k in range(classes):
+            probabilities[at + k] = np.exp(logits[at + k] - top)
+            total += probabilities[at + k]
+        for k in range(classes):
+            probabilities[at + k] /= total
+        loss += np.log(total) - (chosen - top)
+    return loss
+
+
+@kernel
+def backward_cross_entropy(probabilities, size, classes, labels, dlogits):  # type: ignore[no-untyped-def]
+    """dlogits = (p - one_hot(label)) / N: the gradient of the mean loss. Shapes: as in the forward pass."""
+    share = probabilities.dtype.type(1.0 / labels.size)
+    for image in range(labels.size):
+        for k in range(classes):
+            dlogits[image * size + k] = probabilities[image * size + k] * share
+        dlogits[image * size + labels[image]] -= share
