@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby, repeat
+from typing import Any
 
 Scalar = str | int | float | bool
-Value = Scalar | tuple[Scalar, ...]
+# What JSON can say, with tuples for lists.
+Value = Scalar | tuple["Value", ...] | Mapping[str, "Value"] | None
 Params = Mapping[str, Value]
 
 
@@ -17,10 +19,8 @@ def encode_value(value: Value) -> str:
     """Write a value as the one JSON text that stands for its content.
 
     1e-2 and 0.01 are the same float already; 1 and 1.0 are made the same here, and -0.0 is 0.
-    True stays apart from 1, as a train function can tell them apart at a glance.
+    True stays apart from 1, as a train function can tell them apart at a glance. So at every depth.
     """
-    if isinstance(value, tuple):
-        return "[" + ",".join(map(encode_value, value)) + "]"
     # Above 2^53 a float no longer names one whole number.
     if isinstance(value, float) and value.is_integer() and math.fabs(value) <= 2**53:
         value = int(value)
@@ -29,6 +29,10 @@ def encode_value(value: Value) -> str:
         return float.__repr__(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int.__repr__(value)
+    if isinstance(value, tuple | list):
+        return "[" + ",".join(map(encode_value, value)) + "]"
+    if isinstance(value, dict):
+        return encode_params(value)
     return json.dumps(value)
 
 
@@ -43,9 +47,38 @@ def encode_params(params: Params) -> str:
     return "{" + ",".join(f"{encode_name(k)}:{encode_value(params[k])}" for k in sorted(params)) + "}"
 
 
-def freeze(value: object) -> Value:
-    """Turn a list into a tuple, so that cells can be compared and hashed; leave scalars alone."""
-    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+def read_value(found: Any) -> Value:
+    """What JSON can say, as a value: lists as tuples, NumPy's scalars as Python's, at every depth.
+
+    Raises: ValueError for anything else: a function, an object, NaN, a number of more than 64 bits.
+    """
+    if isinstance(found, bool) or found is None:
+        return found
+    if isinstance(found, str):
+        found.encode()  # a lone surrogate is no text; UnicodeEncodeError is a ValueError
+        return str.__str__(found)
+    if isinstance(found, int) and -(2**63) <= found < 2**63:
+        return int(found)
+    if isinstance(found, float) and math.isfinite(found):
+        return float(found)
+    if isinstance(found, list | tuple):
+        return tuple(map(read_value, found))
+    if isinstance(found, Mapping) and all(isinstance(name, str) for name in found):
+        return {name: read_value(value) for name, value in found.items()}
+    if getattr(found, "ndim", None) == 0 and callable(getattr(found, "item", None)):
+        item = found.item()
+        if isinstance(item, str | int | float | bool):
+            return read_value(item)
+    raise ValueError(f"{type(found).__name__} is nothing that JSON can say")
+
+
+def as_given(value: Value) -> Any:
+    """A value as a trainer gets it, and as it stood in grid.toml: a list is a list."""
+    if isinstance(value, tuple):
+        return [as_given(item) for item in value]
+    if isinstance(value, dict):
+        return {name: as_given(item) for name, item in value.items()}
+    return value
 
 
 def hash_content(text: str) -> str:
@@ -69,7 +102,18 @@ class Identity:
     def heads(self) -> Iterator[str]:
         """Yield, for each trajectory in grid order, what is hashed before its parameters."""
         for fingerprint, count in self.fingerprints:
-            yield from repeat(json.dumps([self.train, self.version, fingerprint]), count)
+            yield from repeat(self._head(fingerprint), count)
+
+    def head(self, index: int) -> str:
+        """The same for one trajectory."""
+        for fingerprint, count in self.fingerprints:
+            if index < count:
+                return self._head(fingerprint)
+            index -= count
+        raise IndexError
+
+    def _head(self, fingerprint: str | None) -> str:
+        return json.dumps([self.train, self.version, fingerprint])
 
 
 def encode_runs(fingerprints: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:

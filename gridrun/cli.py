@@ -2,24 +2,24 @@
 
 import json
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version as package_version
-from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from gridrun.command import how_to_go_on, same_command, write_command
+from gridrun.directory import FILE, newest_directory, note_command
 from gridrun.errors import EnvironmentFault, GridrunError, InputError, Interrupted
-from gridrun.terminal import Lasting, open_streams, visible
+from gridrun.signals import Stop, drain_on_signals, end_on_signals
+from gridrun.terminal import Lasting, many, open_streams, spell_out, visible
+from gridrun.threads import count_threads, thread_limits
 
 if TYPE_CHECKING:
-    from gridrun.dispatch import Stop
+    from gridrun.cell import Cell
+    from gridrun.spec import Spec
 
 app = typer.Typer(
     help="Grid search that finishes what it starts.",
@@ -28,11 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# A wrapper (timeout, uv run) passes on the signal that the terminal or it itself sent to all of the group:
-# what comes within so many seconds of the first is the first.
-ECHO_S = 1.0
 
 Directory = Annotated[
     Path | None,
@@ -46,9 +41,8 @@ Directory = Annotated[
 def main() -> None:
     """Run the command line. Exit codes: 0 complete, 1 some cells failed, 2 bad input, 3 environment, 130."""
     open_streams()
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+    spell_out()
+    end_on_signals()
     try:
         try:
             app()
@@ -64,12 +58,6 @@ def main() -> None:
         _leave(f"{error.filename or 'the output'}: {error.strerror or error}", EnvironmentFault.exit_code)
     except MemoryError:
         _leave("out of memory; nothing that was reported done is lost", EnvironmentFault.exit_code)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Outside a sweep's own handling of signals (see `_signals`): Ctrl-C, SIGTERM and SIGHUP end it."""
-    _tell("gridrun: interrupted; nothing was changed")
-    raise KeyboardInterrupt
 
 
 def _leave(message: str, code: int) -> NoReturn:
@@ -113,19 +101,21 @@ def _options(
 
 
 @app.command()
-def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("grid.toml")) -> None:
-    """Write a commented grid.toml to start from."""
-    text = files("gridrun").joinpath("template.toml").read_text(encoding="utf-8").format(file=path.name)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path}: is there already; name another file") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror}; name a file in a directory of yours"
-        ) from None
-    _say(f"wrote {path}; next: gridrun sweep {path}")
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("grid.toml"),
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="function or command, a small one beside it; estimator; or cnn, that of cnn_core.",
+        ),
+    ] = "function",
+) -> None:
+    """Write a commented grid.toml that runs at once, and a trainer beside it."""
+    from gridrun.templates import write_templates
+
+    names = " and ".join(str(file) for file in write_templates(path, kind))
+    _say(f"wrote {names}; next: {write_command('sweep', path)}")
 
 
 @app.command()
@@ -153,13 +143,12 @@ def sweep(
     """Run what is missing of a grid; the same command resumes."""
     from dataclasses import replace
 
-    from gridrun.dispatch import SINGLE_THREADED, Stop, check_backend, open_workers
-    from gridrun.progress import show_progress
-    from gridrun.spec import Spec
-    from gridrun.sweep import Plan, plan_sweep, run_sweep
+    spec = _read_spec(grid)
+    from gridrun.dispatch import check_backend, open_workers
+    from gridrun.execution import TooManyFailures, open_sweep
+    from gridrun.plan import plan_sweep
+    from gridrun.progress import show_progress, tell_plan
 
-    os.environ.update(SINGLE_THREADED)  # here too, before any BLAS is loaded: sequential cells run here
-    spec = Spec.read(grid)
     run = replace(
         spec.run,
         jobs=spec.run.jobs if jobs is None else jobs,
@@ -170,49 +159,94 @@ def sweep(
     check_backend(run)
     directory = out if out is not None else spec.directory()
 
-    def describe(plan: Plan, workers: int) -> None:
-        count = plan.count
-        failed = f", {count.failed} failed (see --retry-failed)" if count.failed else ""
-        _say(
-            f"{spec.name}: {_many(count.total, 'cell')}, {count.completed} cached{failed},"
-            f" {count.pending} new, {_many(plan.trajectories, 'trajectory', 'trajectories')},"
-            f" {_many(workers, 'worker')}"
-        )
-
     if dry_run:
         plan = plan_sweep(spec, grid, directory, retry_failed=retry_failed)
         with open_workers(run) as there:
-            describe(plan, min(there.count, plan.trajectories))
+            _say(tell_plan(plan, min(there.count, plan.trajectories)))
         return
     stop = Stop()
     # From here on nothing that is shown may end the sweep.
     sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
-    with ExitStack() as stack, show_progress(quiet=quiet) as screen:
-
-        def begin(plan: Plan, workers: int) -> None:
-            describe(plan, workers)
+    try:
+        with open_sweep(spec, directory, run, grid_file=grid, retry_failed=retry_failed) as begun:
+            note_command(directory, sys.argv[1:])
+            _say(tell_plan(begun.plan, begun.workers))
+            show = show_progress(begun.plan, begun.standings, directory, quiet=quiet)
             # Not before: until now there is nothing to finish, and Ctrl-C ends a long planning at once.
-            stack.enter_context(_signals(stop))
-            screen.begin(plan)
-
-        count = run_sweep(
-            spec,
-            directory,
-            run,
-            grid_file=grid,
-            retry_failed=retry_failed,
-            stop=stop,
-            started=begin,
-            saved=screen.add,
-            tell=screen.say,
-        )
-    if stop.asked and count.pending:
+            with drain_on_signals(stop), show as screen:
+                count = begun.run(stop, screen)
+    except TooManyFailures:
+        _tell_failures(directory)
+        raise
+    interrupted = stop.asked and count.pending > 0
+    if not interrupted:
+        following = f"; next: {write_command('report', directory)}" if count.completed else ""
+        _say(f"{count.completed} completed, {count.failed} failed{following}")
+    if count.failed:
+        _tell_failures(directory)
+    if interrupted:
         raise Interrupted(
-            f"interrupted with {count.completed} of {_many(count.total, 'cell')} kept; {_going_on()}"
+            f"interrupted with {count.completed} of {many(count.total, 'cell')} kept; {how_to_go_on()}"
         )
-    _say(f"{count.completed} completed, {count.failed} failed; next: gridrun report {directory}")
     if count.failed:
         raise typer.Exit(1)
+
+
+def _read_spec(grid: Path) -> "Spec":
+    """Read grid.toml, and hold this process to its threads before any BLAS is loaded: cells may run here."""
+    from gridrun.spec import Spec
+
+    spec = Spec.read(grid)
+    os.environ.update(thread_limits(count_threads(spec.run.threads)))
+    return spec
+
+
+def _tell_failures(directory: Path) -> None:
+    """Say why cells of the sweep that ends here failed, and what to type."""
+    from gridrun.results.failures import group_failures
+    from gridrun.results.lines import tell_kinds
+    from gridrun.spec import Spec
+    from gridrun.store import Store
+
+    with Store.read(directory) as store:
+        grid = Spec.parse(store.grid_text(), str(directory / FILE)).grid
+        kinds = group_failures(store, grid, store.identity(), store.progress())
+    again = visible(same_command("--retry-failed"))
+    print(*tell_kinds(kinds, directory), f"run them again: {again}", sep="\n", file=sys.stderr, flush=True)
+
+
+@app.command(name="try")
+def try_(
+    grid: Annotated[Path, typer.Argument(metavar="GRID", readable=False, help="The grid.toml.")],
+    params: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Parameters; the others are the grid's first values."),
+    ] = None,
+) -> None:
+    """One cell, here, in the foreground, with what it prints; nothing is kept."""
+    spec = _read_spec(grid)
+    from gridrun.outcome import Metrics
+    from gridrun.results.lines import tell_epoch, tell_params
+    from gridrun.trial import open_trial
+
+    trial = open_trial(spec, params or [], grid_file=grid)
+    _say(f"{spec.name}: {tell_params(trial.params, trial.params)}")
+
+    def tell(epoch: int, metrics: Metrics, seconds: float) -> None:
+        _say(tell_epoch(epoch, metrics, seconds))
+
+    outcome = trial.run(tell)
+    if outcome.left_out:
+        print(f"gridrun: {visible(outcome.left_out)}, neither a number nor a boolean array", file=sys.stderr)
+    if outcome.failure is not None:
+        words = outcome.failure.reason  # of a program: its stderr has been seen
+        if outcome.failure.traceback.startswith("Traceback"):
+            words = outcome.failure.traceback.rstrip()
+        print(visible(words, keep="\n"), file=sys.stderr)
+        _say(f"failed after {many(len(outcome.history), 'epoch')}; nothing was kept")
+        raise typer.Exit(1)
+    early = "; it ended by itself before its budget" if outcome.ended else ""
+    _say(f"{many(len(outcome.history), 'epoch')} in {outcome.wall_s:.3g} s{early}; nothing was kept")
 
 
 @app.command()
@@ -223,15 +257,25 @@ def report(
     """Write DIR/report/ and print the leaderboard."""
     from rich.console import Console
 
-    from gridrun.report import write_report
+    from gridrun.report import write_and_answer
+    from gridrun.report.captions import missing, mixed, state
+    from gridrun.report.sentences import tell
     from gridrun.report.tables import leaderboard
 
     directory = _directory(directory)
-    result = write_report(directory)
-    console = Console()
-    with console.capture() as drawn:
-        console.print(leaderboard(result, top))
-    _write(drawn.get())
+    result, answer = write_and_answer(directory)
+    if words := missing(result):
+        _say(f"{result.spec.name}: {words}")
+    else:
+        console = Console()
+        with console.capture() as drawn:
+            console.print(leaderboard(result, top))
+        _write(drawn.get())
+    for line in tell(result, answer):
+        _say(line)
+    _say(f"{state(result)}.")
+    if words := mixed(result):
+        _say(words)
     _say(f"wrote {directory / 'report'}/")
 
 
@@ -241,124 +285,76 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """How far a sweep is, while it runs or afterwards."""
-    from gridrun.spec import Spec
-    from gridrun.store import FILE, Store
-    from gridrun.sweep import best_so_far, count_cells
+    from gridrun.state import read_state
+    from gridrun.store import Store
 
     directory = _directory(directory)
     with Store.read(directory) as store:
-        spec = Spec.parse(store.grid_text(), str(directory / FILE))
-        count, left = count_cells(spec.grid, store.identity(), store.progress())
-        best = best_so_far(store, spec)
-    if as_json:
-        states = {"completed": count.completed, "failed": count.failed, "pending": count.pending}
-        _say(json.dumps({"total": count.total, **states}))
-        return
-    share = f"{count.completed / count.total:.0%}"
-    _say(f"{spec.name}: {count.completed} of {_many(count.total, 'cell')} completed ({share})")
-    _say(
-        f"failed {count.failed}, pending {count.pending} ({_many(left, 'trajectory', 'trajectories')} to run)"
-    )
-    if best is not None:
-        value, cell = best
-        params = ", ".join(f"{axis.name} {cell.params[axis.name]}" for axis in spec.grid.all_axes)
-        _say(visible(f"best {spec.metric} {value:.6g}: {params} (cell {cell.id})"))
+        state = read_state(store)
+    _say(json.dumps(state.as_json()) if as_json else "\n".join(state.as_lines()))
 
 
 @app.command()
 def show(
-    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or a unique beginning of it.")],
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CELL",
+            help="A cell's id, or its beginning; best; '#3', of the leaderboard; lr=0.1,bs=16, parameters.",
+        ),
+    ] = None,
     directory: Directory = None,
+    failed: Annotated[bool, typer.Option("--failed", help="The failed cells, one a line.")] = False,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a list.")] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="What a running cell prints, as it comes, until it ends.")
+    ] = False,
 ) -> None:
-    """One cell: its parameters, its metrics by epoch, its traceback."""
-    from gridrun.spec import Spec
-    from gridrun.store import FILE, Store
-    from gridrun.sweep import find_cell
+    """One cell: its parameters, metrics by epoch, output, traceback. Several: one a line."""
+    from itertools import chain, islice
 
+    from gridrun.results.lines import list_cells, tell_cell
+    from gridrun.results.lookup import find_cells
+    from gridrun.spec import Spec
+    from gridrun.store import Store
+
+    if failed and cell is not None and directory is None:
+        directory, cell = Path(cell), None
+    if cell is None and not failed:
+        raise InputError("which cell? write its id, best, '#3', lr=0.1,bs=16, or --failed")
     directory = _directory(directory)
     with Store.read(directory) as store:
         spec = Spec.parse(store.grid_text(), str(directory / FILE))
-        found = find_cell(spec.grid, store.identity(), cell)
-        history = store.history_of(found.trajectory)
-        failure = store.failure_of(found.trajectory)
-        run = store.run_of(found.trajectory)
-    enough = len(history) >= (found.budget or 1)
-    state = "completed" if enough else "failed" if failure is not None else "pending"
-    lines = [
-        f"cell {found.id}: {state}",
-        *(f"  {name} = {visible(str(value))}" for name, value in found.params.items()),
-    ]
-    if history:
-        lines += ["", "epoch  " + "  ".join(f"{visible(name):>13}" for name in history[0])]
-    for epoch, metrics in enumerate(history[: found.budget], start=1):
-        lines.append(f"{epoch:>5}  " + "  ".join(f"{value:>13.6g}" for value in metrics.values()))
-    if failure is not None and not enough:
-        lines += ["", failure.reason, failure.traceback.rstrip()]
-    if run:
-        lines += ["", ", ".join(f"{name} {value}" for name, value in run.items())]
-    _say("\n".join(lines))
+        found = find_cells(store, spec, cell)
+        first = list(islice(found, 2))
+        if follow and (failed or len(first) > 1):
+            raise InputError("--follow takes one cell; write its id, or the value of every axis that varies")
+        if failed or len(first) > 1:
+            lines = list_cells(store, spec, chain(first, found), top, failed=failed)
+        else:
+            index, budget = first[0]
+            name = spec.grid.trajectory_id(store.identity(), index)
+            one = spec.grid.cell(index, name, budget)
+            lines = [] if follow else tell_cell(store, spec, one)
+    if follow:
+        _follow(directory, spec, one)
+    else:
+        _say("\n".join(lines or ["no cell has failed"]))
+
+
+def _follow(directory: Path, spec: "Spec", cell: "Cell") -> None:
+    from gridrun.output import collapse
+    from gridrun.results.follow import follow_cell
+
+    moving = sys.stdout.isatty()  # there a bar is drawn over itself
+    for text in follow_cell(directory, spec, cell, _note):
+        _write(visible(text, keep="\n\t\r") if moving else visible(collapse(text), keep="\n\t"))
+
+
+def _note(message: str) -> None:
+    print(f"gridrun: {visible(message)}", file=sys.stderr, flush=True)
 
 
 def _directory(given: Path | None) -> Path:
     """The sweep directory asked for, or the newest under results/."""
-    from gridrun.store import FILE
-
-    if given is not None:
-        return given
-    newest: dict[Path, float] = {}
-    for path in Path("results").glob(f"*/{FILE}*"):
-        with suppress(OSError):  # a log goes when the sweep that wrote it ends
-            newest[path.parent] = max(path.stat().st_mtime, newest.get(path.parent, 0.0))
-    stores = [directory for directory in newest if (directory / FILE).is_file()]
-    if not stores:
-        raise InputError(
-            "results/: holds no sweep; run `gridrun sweep grid.toml` first, or name its directory"
-        )
-    return max(stores, key=newest.__getitem__)
-
-
-@contextmanager
-def _signals(stop: "Stop") -> Iterator[None]:
-    """First Ctrl-C, SIGTERM or SIGHUP: finish what is in flight. Second: stop now."""
-    first = 0.0
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal first
-        if stop.asked and time.monotonic() - first < ECHO_S:
-            return
-        if stop.asked:
-            # As SIGKILL would, and as safely: no cleaning up that could hang, nothing raised within
-            # a cell that runs here. The guard ends the workers.
-            if os.isatty(2):
-                with suppress(OSError):
-                    os.write(2, b"\x1b[?25h\n")  # the cursor, which the progress bar hides
-            _tell(f"gridrun: stopped at once; what was reported done is kept; {_going_on()}")
-            os._exit(130)
-        stop.asked, first = True, time.monotonic()
-        _tell("\ngridrun: finishing the cells in flight; once more stops at once")
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup's wish, and a shell's for what runs in the background
-            signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _tell(message: str) -> None:
-    """Print from within a signal handler, where print is not safe; the terminal may be gone."""
-    with suppress(OSError):
-        os.write(2, (visible(message, keep="\n") + "\n").encode(errors="replace"))
-
-
-def _going_on() -> str:
-    import shlex
-
-    return "the same command goes on: " + shlex.join(["gridrun", *sys.argv[1:]])
-
-
-def _many(count: int, one: str, more: str | None = None) -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"
+    return newest_directory() if given is None else given

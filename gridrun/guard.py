@@ -4,30 +4,18 @@ A thread within the worker sees its parent go, but not while native code holds t
 that the kernel sends then (prctl) is Linux's alone. What every kernel does is close a dead process's
 pipes. So a small process waits at the end of one, and ends whatever it was told of before, together
 with what that had started itself (each worker leads a process group).
+
+This file is what that process runs, too: as a script, with the standard library alone.
 """
 
 import contextlib
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
-
-# Each line lists every process there is now; after the last one there is no parent any more.
-WAIT = """
-import os, shutil, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-print(flush=True)
-line = ""
-for line in sys.stdin:
-    pass
-for process in map(int, line.split()):
-    for kill in (os.killpg, os.kill):  # a worker that has just begun leads no group yet
-        try:
-            kill(process, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-shutil.rmtree(sys.argv[1], ignore_errors=True)
-"""
+from pathlib import Path
 
 
 class Guard:
@@ -37,11 +25,10 @@ class Guard:
     """
 
     def __init__(self, folder: str) -> None:
-        self._workers: set[int] = set()
         self._lock = threading.Lock()  # a Dask worker's threads have a child each
         # In a session of its own: a kill of the parent's whole process group must not reach it.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", WAIT, folder],
+            [sys.executable, "-I", "-S", __file__, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,27 +40,110 @@ class Guard:
         self._process.stdout.readline()
 
     def add(self, process: int) -> None:
-        """End this one too."""
-        with self._lock:
-            self._workers.add(process)
-            self._tell()
+        """End this one too. It must be a worker that was just started."""
+        self._tell(f"+{process}")
 
     def remove(self, process: int) -> None:
-        """This one has ended; its number may soon be another's."""
-        with self._lock:
-            self._workers.discard(process)
-            self._tell()
+        """This one has ended."""
+        self._tell(f"-{process}")
 
     def close(self) -> None:
         """Every worker has ended; so may the guard."""
-        with self._lock:
-            self._workers.clear()
-            self._tell()
-        with contextlib.suppress(OSError):
+        self._tell("none")
+        with contextlib.suppress(OSError, ValueError):
             self._process.communicate()
 
-    def _tell(self) -> None:
+    def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
         # Somebody may have ended the guard; then the thread of worker.py is all there is.
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(" ".join(map(str, sorted(self._workers))) + "\n")
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(line + "\n")
+
+
+# In the guard's process.
+
+
+class Held:
+    """A process that is known by more than its number, which may be another's once it has ended.
+
+    By a pidfd, or where there is none by the time at which it started.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._descriptor: int | None = None
+        self._started = ""
+        try:
+            self._descriptor = os.pidfd_open(number)
+        except (AttributeError, OSError):  # no Linux, or one before 5.3, or it has ended already
+            self._started = start_time(number)
+
+    def lives(self) -> bool:
+        """Whether it has not ended, as far as can be told."""
+        if self._descriptor is None:
+            return self._started != "" and start_time(self.number) == self._started
+        try:
+            signal.pidfd_send_signal(self._descriptor, 0)
+        except OSError:
+            return False
+        return True
+
+    def end(self) -> None:
+        """End it with the process group that it leads, or what is left of the group."""
+        if not self.lives() and _exists(self.number):
+            return  # somebody else has its number: then nobody has been left in the group
+        for kill in (os.killpg, os.kill):  # a worker that has just begun leads no group yet
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(self.number, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def start_time(number: int) -> str:
+    """When a process started, in whatever words the system has; "" if that can't be told."""
+    try:
+        # After the name, which may hold anything, the 20th of the fields in proc(5) that follow it.
+        return Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        pass
+    try:
+        asked = subprocess.run(["ps", "-o", "lstart=", "-p", str(number)], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return asked.stdout.strip()
+
+
+def _exists(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def watch() -> None:
+    """Wait until the parent is gone, and end what it has told of."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    print(flush=True)
+    workers: dict[int, Held] = {}
+    for line in sys.stdin:
+        word = line.strip()
+        if word.startswith("+"):
+            workers[int(word)] = Held(int(word))
+        elif word.startswith("-") and int(word[1:]) in workers:
+            workers.pop(int(word[1:])).close()
+        elif word == "none":
+            workers.clear()
+    for worker in workers.values():
+        worker.end()
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+
+
+if __name__ == "__main__":
+    watch()

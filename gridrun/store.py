@@ -10,71 +10,42 @@ belong together, and no other file may know SQL.
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from gridrun.cell import Identity, Params, encode_name, encode_params, freeze
+from gridrun.cell import Identity, Params, encode_name, encode_params, read_value
+from gridrun.directory import FILE, check_directory, lock_directory, too_long
 from gridrun.errors import EnvironmentFault, InputError
-
-FILE = "sweep.db"
-LOCK = "sweep.lock"
-# What may lie in a directory that becomes a sweep directory: a study kept for readers has these.
-KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, "report", "grid.toml", "README.md"}
+from gridrun.metrics import Bits
+from gridrun.outcome import (
+    NOTHING,
+    Failure,
+    History,
+    Metrics,
+    Outcome,
+    Output,
+    Progress,
+    Session,
+    Timing,
+)
 
 APPLICATION_ID = 0x67726964  # "grid", so that `file` and we tell it from another program's database
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
+# What is raised where a text that was read back is not what we write.
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+SESSIONS = "SELECT id, crc, started_at, environment, sources, defaults FROM session"
 BUSY_S = 10.0  # so long another program may hold the database before we give up
-
-Metrics = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a trajectory ended early: one line, and the traceback (may be empty)."""
-
-    reason: str
-    traceback: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one trajectory: the epochs it completed and, if it ended early, why.
-
-    `wall_s` is the time the train function took, in seconds.
-    """
-
-    trajectory: str
-    params: Params
-    history: Sequence[Metrics]
-    failure: Failure | None
-    wall_s: float
-
-
-class Progress(NamedTuple):
-    """How far a trajectory is, without its metrics: what resuming needs."""
-
-    epochs: int
-    failed: bool
-
-    def status(self, budget: int | None) -> str:
-        """The status of this trajectory's cell with that budget: completed, failed or pending."""
-        if self.epochs >= (budget or 1):
-            return "completed"
-        return "failed" if self.failed else "pending"
-
-
-NOTHING = Progress(0, False)
 
 
 class Store:
@@ -86,6 +57,7 @@ class Store:
         # As bytes: a damaged text may be none, and its checksum is to say so, not SQLite.
         self._db.text_factory = bytes
         self._session: int | None = None
+        self._printed = True  # whether any row of `output` may have to go: most trainers print nothing
 
     @classmethod
     @contextlib.contextmanager
@@ -99,7 +71,7 @@ class Store:
         with contextlib.ExitStack() as stack:
             with _faults(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(_lock(directory))
+                stack.enter_context(lock_directory(directory))
                 db = stack.enter_context(contextlib.closing(_connect(directory / FILE, "rwc")))
                 _prepare(db, directory)
             yield cls(directory, db)
@@ -116,57 +88,93 @@ class Store:
         with contextlib.ExitStack() as stack:
             with _faults(directory):
                 db = stack.enter_context(contextlib.closing(_connect_reader(directory)))
-                _check_ours(db, directory)
+                if _version(db, directory) < SCHEMA_VERSION:
+                    # A copy in memory is migrated: a reader changes nothing, and may not be allowed to.
+                    copy = stack.enter_context(contextlib.closing(sqlite3.connect(":memory:")))
+                    db.backup(copy)
+                    db = copy
+                    _migrate(db, directory)
+                _check_tables(db, directory)
             yield cls(directory, db)
 
     def begin(
-        self, grid_text: str, identity: Identity, defaults: Params, environment: Mapping[str, str]
+        self,
+        grid_text: str,
+        identity: Identity,
+        defaults: Params,
+        environment: Mapping[str, str],
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         """Record what is swept now, before the first outcome."""
-        described = json.dumps({**asdict(identity), "defaults": json.loads(encode_params(defaults))})
+        own = encode_params(defaults)
+        described = json.dumps({**asdict(identity), "defaults": json.loads(own)})
         rows = [
             (key, value, _crc(key, value))
             for key, value in (("grid.toml", grid_text), ("identity", described))
         ]
+        session = (_now(), json.dumps(environment, sort_keys=True), json.dumps(dict(sources or {})), own)
         with _faults(self.directory), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO sweep VALUES (?, ?, ?)", rows)
             self._session = self._db.execute(
-                "INSERT INTO session (started_at, environment) VALUES (?, ?)",
-                (_now(), json.dumps(environment, sort_keys=True)),
+                "INSERT INTO session (started_at, environment, sources, defaults, crc)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (*session, _crc(*session)),
             ).lastrowid
+            self._printed = self._db.execute("SELECT 1 FROM output LIMIT 1").fetchone() is not None
 
     def save(self, outcomes: Iterable[Outcome]) -> None:
         """Commit outcomes in one transaction; when this returns they are on disk.
 
-        A longer history replaces a shorter one, never the other way round; a completed run removes
-        the failure recorded before it.
+        A longer history replaces a shorter one, never the other way round; a run that did not fail
+        removes the failure recorded before it. What is kept of its output is that of the last run.
         """
-        histories, failures, redone = [], [], []
+        histories, failures, redone, flags, printed, silent, now = [], [], [], [], [], [], _now()
         for outcome in outcomes:
-            params, common = encode_params(outcome.params), (outcome.wall_s, _now(), self._session)
-            name = outcome.trajectory
-            if outcome.history:
+            params, common = encode_params(outcome.params), (outcome.wall_s, now, self._session)
+            name, epochs, ended = outcome.trajectory, len(outcome.history), int(outcome.ended)
+            if epochs:
                 metrics = encode_history(outcome.history)
-                crc = _crc(name, len(outcome.history), params, metrics)
-                histories.append((name, params, len(outcome.history), metrics, *common, crc))
+                crc = _crc_history(name, epochs, params, metrics, ended)
+                # Of a single epoch they are wall_s.
+                seconds = json.dumps([round(s, 6) for s in outcome.seconds]) if epochs > 1 else None
+                more = (ended, seconds, outcome.place, outcome.code)
+                histories.append((name, params, epochs, metrics, *common, crc, *more))
+            if any(outcome.bits):
+                flags.append(outcome)
+            if outcome.output is not None:
+                said = (name, outcome.output.text, outcome.output.size)
+                printed.append((*said, _crc(*said)))
+            elif self._printed and not outcome.underway:
+                silent.append((name,))
             if outcome.failure is None:
                 redone.append((name,))
             else:
-                failures.append((name, params, outcome.failure.reason, outcome.failure.traceback, *common))
+                reason, traceback = outcome.failure.reason, outcome.failure.traceback
+                failures.append(((name, params, reason, traceback), common, outcome.place))
         with _faults(self.directory), self._transaction():
             self._db.executemany(
-                "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trajectory) DO UPDATE SET"
-                " params = excluded.params, epochs = excluded.epochs, metrics = excluded.metrics,"
-                " wall_s = excluded.wall_s, finished_at = excluded.finished_at,"
-                " session = excluded.session, crc = excluded.crc WHERE excluded.epochs >= epochs",
+                "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trajectory)"
+                " DO UPDATE SET params = excluded.params, epochs = excluded.epochs,"
+                " metrics = excluded.metrics, wall_s = excluded.wall_s, finished_at = excluded.finished_at,"
+                " session = excluded.session, crc = excluded.crc, ended = excluded.ended,"
+                " seconds = excluded.seconds, place = excluded.place, code = excluded.code"
+                " WHERE excluded.epochs >= epochs",
                 histories,
             )
-            for row in failures:
-                crc = _crc(*row[:4], self._epochs(row[0]))
+            for row, common, place in failures:
+                crc = _crc(*row, self._epochs(row[0]))
                 self._db.execute(
-                    "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, crc)
+                    "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*row, *common, crc, place),
                 )
             self._db.executemany("DELETE FROM failure WHERE trajectory = ?", redone)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO bits VALUES (?, ?, ?, ?, ?, ?)",
+                (row for outcome in flags for row in _rows_of_bits(outcome)),
+            )
+            self._db.executemany("INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?)", printed)
+            self._db.executemany("DELETE FROM output WHERE trajectory = ?", silent)
+        self._printed = self._printed or bool(printed)
 
     def grid_text(self) -> str:
         """The grid.toml that was swept last. Raises: InputError if no sweep has begun here."""
@@ -185,99 +193,170 @@ class Store:
     def defaults(self) -> Params:
         """The train function's own values of the parameters that grid.toml leaves alone."""
         with self._decoding("defaults"):
-            found = json.loads(self._described("identity"))["defaults"]
-            defaults = {name: freeze(value) for name, value in found.items()}
-            for value in defaults.values():
-                for scalar in value if isinstance(value, tuple) else (value,):
-                    if not isinstance(scalar, str | int | float):
-                        raise ValueError
-        return defaults
+            return _read_params(json.loads(self._described("identity"))["defaults"])
+
+    def sessions(self) -> list[Session]:
+        """Every run of the sweep, in the order of their beginning; what is damaged of one as if not kept."""
+        with _faults(self.directory):
+            rows = self._db.execute(f"{SESSIONS} ORDER BY id").fetchall()
+        return [_read_session(*row) for row in rows]
+
+    def code_versions(self) -> set[str]:
+        """The digests of code that any trajectory was run by."""
+        with _faults(self.directory):
+            return {_text(code or b"") for (code,) in self._db.execute("SELECT DISTINCT code FROM history")}
+
+    def codes(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (trajectory, digest of the code it was run by, session); "" where it was not kept."""
+        with _faults(self.directory):
+            for name, code, session in self._db.execute("SELECT trajectory, code, session FROM history"):
+                yield _text(name), _text(code or b""), session
+
+    def check(self) -> None:
+        """Raise EnvironmentFault if the file is damaged: where it is cut, or its pages are no tables."""
+        with _faults(self.directory):
+            if damage := _damage(self._db, "quick_check"):
+                raise _corrupt(self.directory / FILE, damage)
 
     def progress(self) -> dict[str, Progress]:
         """How far every trajectory is."""
         share = cache(Progress)  # a million entries stay small, and cost 1.5 us less each
-        found = {
-            name: share(epochs, False)
-            for name, epochs, _, _ in self._rows("history", "epochs", "params", "metrics")
-        }
+        found = {name: share(epochs, False, ended) for name, epochs, _, ended in self._histories()}
         for name, *_ in self._failures(lambda name: found.get(name, NOTHING).epochs):
-            found[name] = share(found.get(name, NOTHING).epochs, True)
+            before = found.get(name, NOTHING)
+            found[name] = share(before.epochs, True, before.ended)
         return found
 
-    def histories(self) -> Iterator[tuple[str, list[dict[str, float]]]]:
-        """Yield (trajectory, metrics of each completed epoch), in no particular order."""
-        for name, _, _, metrics in self._rows("history", "epochs", "params", "metrics"):
-            with self._decoding("metrics"):
-                history = decode_history(metrics)
-            yield name, history
+    def histories(self) -> Iterator[tuple[str, History]]:
+        """Yield (trajectory, its completed epochs), in no particular order."""
+        return self._decoded(self._histories())
+
+    def histories_of(self, trajectories: Iterable[str]) -> Iterator[tuple[str, History]]:
+        """Yield (trajectory, its completed epochs) of those that have any, in the order asked for."""
+        for names in _chunks(trajectories):
+            # Rows as they are: what is decoded ahead of its turn is work for the garbage collector.
+            found = {row[0]: row for row in self._histories(names)}
+            yield from self._decoded(found[name] for name in names if name in found)
+
+    def history_of(self, trajectory: str) -> History:
+        """The completed epochs of one trajectory; empty if there are none."""
+        return next((history for _, history in self.histories_of([trajectory])), History())
 
     def failures(self) -> Iterator[tuple[str, Failure]]:
         """Yield (trajectory, why it ended early), in no particular order."""
         for name, _, reason, traceback in self._failures(self._epochs):
             yield name, Failure(_text(reason), _text(traceback))
 
-    def history_of(self, trajectory: str) -> list[dict[str, float]]:
-        """The metrics of each completed epoch of one trajectory; empty if there are none."""
-        rows = self._rows("history", "epochs", "params", "metrics", where=trajectory)
-        with self._decoding("metrics"):
-            return next((decode_history(metrics) for *_, metrics in rows), [])
-
     def failure_of(self, trajectory: str) -> Failure | None:
         """Why one trajectory ended early, if it did."""
         rows = self._failures(self._epochs, where=trajectory)
         return next((Failure(_text(reason), _text(traceback)) for *_, reason, traceback in rows), None)
 
+    def bits_metrics(self) -> list[str]:
+        """The metrics that any trajectory gave bits of, sorted."""
+        with _faults(self.directory):
+            rows = self._db.execute("SELECT DISTINCT metric FROM bits").fetchall()
+        return sorted(_text(metric) for (metric,) in rows)
+
+    def bits_of(self, trajectory: str, epoch: int) -> dict[str, Bits]:
+        """Truth values of held-out examples by metric, as an epoch (from 1) gave them.
+
+        Damaged ones are left out.
+        """
+        with _faults(self.directory):
+            query = "SELECT crc, metric, count, packed FROM bits WHERE trajectory = ? AND epoch = ?"
+            rows = self._db.execute(query, (trajectory, epoch)).fetchall()
+        return {
+            _text(metric): Bits(count, packed)
+            for crc, metric, count, packed in rows
+            if crc == _crc(trajectory, metric, epoch, count, packed)
+        }
+
+    def timings(self, names: Sequence[str] | None = None) -> Iterator[tuple[str, Timing]]:
+        """Yield (trajectory, when and where it ran) of those that were completed, or of those named.
+
+        In no particular order.
+        """
+        query = "SELECT trajectory, finished_at, wall_s, seconds, place, session FROM history"
+        with _faults(self.directory):
+            for name, finished_at, wall_s, seconds, place, session in self._db.execute(
+                *((query,) if names is None else (query + _among(names), names))
+            ):
+                ends: list[float] = []
+                with contextlib.suppress(*DAMAGE):
+                    ends = [float(second) for second in json.loads(seconds or b"[]")]
+                yield _text(name), Timing(_text(finished_at), wall_s, ends, _text(place or b""), session)
+
+    def timing_of(self, trajectory: str) -> Timing | None:
+        """When and where one trajectory ran, if it completed any epoch."""
+        return next((timing for _, timing in self.timings([trajectory])), None)
+
+    def output_of(self, trajectory: str) -> Output | None:
+        """What a trajectory printed when it ran last; None if nothing, or if it is damaged."""
+        with _faults(self.directory):
+            query = "SELECT text, size, crc FROM output WHERE trajectory = ?"
+            row = self._db.execute(query, (trajectory,)).fetchone()
+        if row is None or row[2] != _crc(trajectory, *row[:2]) or type(row[1]) is not int:
+            return None
+        return Output(_text(row[0]), row[1])
+
     def run_of(self, trajectory: str) -> dict[str, str]:
         """When and on what a trajectory ran last: finished_at, wall_s and the session's environment."""
         with _faults(self.directory):
-            row = self._db.execute(
-                "SELECT finished_at, wall_s, environment FROM ("
+            run = self._db.execute(
+                "SELECT finished_at, wall_s, session FROM ("
                 " SELECT trajectory, finished_at, wall_s, session FROM failure UNION ALL"
                 " SELECT trajectory, finished_at, wall_s, session FROM history"
-                ") AS run JOIN session ON session.id = run.session"
-                " WHERE trajectory = ? ORDER BY finished_at DESC LIMIT 1",
+                ") WHERE trajectory = ? ORDER BY finished_at DESC LIMIT 1",
                 (trajectory,),
             ).fetchone()
-        if row is None:
+            rows = [] if run is None else self._db.execute(f"{SESSIONS} WHERE id = ?", run[2:]).fetchall()
+        if run is None:
             return {}
-        with self._decoding("session"):
-            return {"finished_at": _text(row[0]), "wall_s": f"{row[1]:.3f}", **json.loads(row[2])}
+        found = {"finished_at": _text(run[0])}
+        with contextlib.suppress(*DAMAGE):
+            found["wall_s"] = f"{run[1]:.3f}"
+        return found | dict(_read_session(*rows[0]).environment if rows else {})
 
-    def _failures(self, epochs: Callable[[str], int], where: str | None = None) -> Iterator[tuple[Any, ...]]:
+    def _decoded(self, rows: Iterable[tuple[str, int, bytes, bool]]) -> Iterator[tuple[str, History]]:
+        with self._decoding("metrics"):  # once for all of them: each time costs a microsecond
+            for name, _, metrics, ended in rows:
+                yield name, History(decode_history(metrics), ended)
+
+    def _epochs(self, trajectory: str) -> int:
+        return next((epochs for _, epochs, *_ in self._histories([trajectory])), 0)
+
+    # A row that does not match its checksum is passed over: its trajectory is run again.
+
+    def _histories(self, names: Sequence[str] | None = None) -> Iterator[tuple[str, int, bytes, bool]]:
+        """Yield (trajectory, epochs, metrics, ended) of every sound row, or of those named."""
+        query = "SELECT crc, trajectory, epochs, params, metrics, ended FROM history"
+        with _faults(self.directory):
+            for crc, name, epochs, params, metrics, ended in self._db.execute(
+                *((query,) if names is None else (query + _among(names), names))
+            ):
+                if (
+                    crc == _crc_history(name, epochs, params, metrics, ended)
+                    and type(epochs) is int
+                    and type(metrics) is bytes
+                ):
+                    yield _text(name), epochs, metrics, bool(ended)
+
+    def _failures(
+        self, epochs: Callable[[str], int], where: str | None = None
+    ) -> Iterator[tuple[str, bytes, bytes, bytes]]:
         """Yield (trajectory, params, reason, traceback) of failures, given the epochs completed before each.
 
         Without these it is none: cells that were completed must not have failed when their row is damaged.
         """
-        return self._rows("failure", "params", "reason", "traceback", where=where, before=epochs)
-
-    def _epochs(self, trajectory: str) -> int:
-        rows = self._rows("history", "epochs", "params", "metrics", where=trajectory)
-        return next((epochs for _, epochs, *_ in rows), 0)
-
-    def _rows(
-        self,
-        table: str,
-        *columns: str,
-        where: str | None = None,
-        before: Callable[[str], int] | None = None,
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield (trajectory, *columns) of every sound row, or of one trajectory's; texts as bytes.
-
-        A row that does not match its checksum is passed over: its trajectory is run again. `before`
-        gives what the checksum covers besides the columns.
-        """
-        types = [int if column == "epochs" else bytes for column in columns]
+        query = "SELECT crc, trajectory, params, reason, traceback FROM failure"
         with _faults(self.directory):
-            query = f"SELECT crc, trajectory, {', '.join(columns)} FROM {table}"
-            if where is None:
-                rows = self._db.execute(query)
-            else:
-                rows = self._db.execute(query + " WHERE trajectory = ?", (where,))
-            for row in rows:
-                name, values = _text(row[1]), row[2:]
-                covered = values if before is None else (*values, before(name))
-                if row[0] == _crc(name, *covered) and [*map(type, values)] == types:
-                    yield name, *values
+            for crc, raw, *texts in self._db.execute(
+                *((query,) if where is None else (query + " WHERE trajectory = ?", (where,)))
+            ):
+                name = _text(raw)
+                if crc == _crc(name, *texts, epochs(name)) and all(type(text) is bytes for text in texts):
+                    yield name, *texts
 
     def _described(self, key: str) -> str:
         with _faults(self.directory):
@@ -293,7 +372,7 @@ class Store:
         """Refuse what bears its checksum and still is not what we write: somebody made it so."""
         try:
             yield
-        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+        except DAMAGE:
             raise _corrupt(self.directory / FILE, f"its {what} cannot be read") from None
 
     @contextlib.contextmanager
@@ -306,6 +385,13 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _rows_of_bits(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    for epoch, found in enumerate(outcome.bits, start=1):
+        for metric, bits in found.items():
+            row = (outcome.trajectory, metric, epoch, bits.count, bits.packed)
+            yield *row, _crc(*row)
 
 
 def encode_history(history: Sequence[Metrics]) -> str:
@@ -332,22 +418,51 @@ def _encode_number(value: float) -> str:
     return "null" if math.isnan(value) else ("1e999" if value > 0 else "-1e999")
 
 
-def check_directory(directory: Path) -> None:
-    """Raise InputError unless `directory` is a sweep directory, is empty, or is not there yet."""
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise InputError(f"{directory}: is a file; name a directory for the sweep")
-    strangers = sorted(entry.name for entry in directory.iterdir() if entry.name not in KNOWN)
-    if strangers and not (directory / FILE).exists():
-        raise InputError(
-            f"{directory}: is no sweep directory (it holds {strangers[0]!r}); name a new or empty one"
-        )
-
-
 def _crc(*values: object) -> int:
     """Sum up a row: SQLite itself checks no payload."""
     return zlib.crc32(b"\0".join([v if type(v) is bytes else str(v).encode() for v in values]))
+
+
+def _crc_history(name: object, epochs: object, params: object, metrics: object, ended: object) -> int:
+    # As version 1 wrote it, where a run has not ended by itself.
+    return _crc(name, epochs, params, metrics, *((ended,) if ended else ()))
+
+
+def _among(names: Sequence[str]) -> str:
+    return f" WHERE trajectory IN ({','.join('?' * len(names))})"
+
+
+def _chunks(names: Iterable[str], size: int = 100) -> Iterator[list[str]]:
+    """Cut into lists as long as SQLite takes parameters with ease."""
+    rest = iter(names)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def _read_params(found: Any) -> Params:
+    """Raises: ValueError if it is no mapping of values."""
+    if not isinstance(found, dict):
+        raise ValueError
+    return {name: read_value(value) for name, value in found.items()}
+
+
+def _read_session(number: int, crc: int | None, started_at: bytes, *texts: bytes | None) -> Session:
+    """One row; without its words if it is damaged: results do not hang on it, and a sweep must not."""
+    environment, sources, defaults = texts
+    # Version 2 kept no checksum.
+    if crc is None or crc == _crc(started_at, *texts):
+        with contextlib.suppress(*DAMAGE):
+            own = None if defaults is None else _read_params(json.loads(_text(defaults)))
+            words = _read_words(environment), _read_words(sources or b"{}")
+            return Session(number, _text(started_at), *words, own)
+    return Session(number, _text(started_at), {}, {}, None)
+
+
+def _read_words(text: object) -> dict[str, str]:
+    words = json.loads(_text(text))
+    if not all(isinstance(word, str) for word in words.values()):
+        raise ValueError
+    return dict(words)
 
 
 def _text(raw: object) -> str:
@@ -356,31 +471,6 @@ def _text(raw: object) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-@contextlib.contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    """Hold the kernel's lock on the sweep directory: released by death itself, so never stale."""
-    with (directory / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read(20).strip()
-            by = f" (process {holder})" if holder.isdigit() else ""
-            raise EnvironmentFault(
-                f"{directory}: another sweep is running here{by}; wait for it or end it"
-            ) from None
-        except OSError as error:
-            raise EnvironmentFault(
-                f"{directory}: no locks on this file system ({error.strerror}); choose a local --out"
-            ) from None
-        # A process that the train function forks off must not hold the lock after our death.
-        os.register_at_fork(after_in_child=file.close)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
@@ -403,7 +493,9 @@ def _prepare(db: sqlite3.Connection, directory: Path) -> None:
     """Bring a new file to our schema; refuse what is not ours or damaged."""
     empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not empty or db.execute("PRAGMA application_id").fetchone()[0]:
-        _check_ours(db, directory)
+        old = _version(db, directory) < SCHEMA_VERSION
+        if not old:
+            _check_tables(db, directory)
         # Whole, indexes included: 1.4 s for a million trajectories.
         damage = _damage(db, "integrity_check")
         if damage and not _damage(db, "quick_check"):
@@ -411,23 +503,27 @@ def _prepare(db: sqlite3.Connection, directory: Path) -> None:
             damage = _damage(db, "integrity_check")
         if damage:
             raise _corrupt(directory / FILE, damage)
+        if old:
+            _migrate(db, directory)
+            _check_tables(db, directory)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     if empty:
         db.executescript(
-            f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID};"
+            f"BEGIN IMMEDIATE; {_script('schema.sql')} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
 
 
 def _damage(db: sqlite3.Connection, check: str) -> str:
-    found = str(db.execute(f"PRAGMA {check}(1)").fetchone()[0])
+    found = _text(db.execute(f"PRAGMA {check}(1)").fetchone()[0])
     return "" if found == "ok" else found
 
 
-def _check_ours(db: sqlite3.Connection, directory: Path) -> None:
+def _version(db: sqlite3.Connection, directory: Path) -> int:
+    """The schema's version. Raises: InputError if there is none yet, EnvironmentFault if it is not ours."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
         if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
             raise InputError(f"{directory}: no sweep has begun here; run `gridrun sweep` first")
@@ -437,20 +533,39 @@ def _check_ours(db: sqlite3.Connection, directory: Path) -> None:
             f"{directory / FILE}: was written by a newer gridrun (schema {version}, here {SCHEMA_VERSION});"
             " upgrade gridrun; nothing was changed"
         )
+    return version
+
+
+def _check_tables(db: sqlite3.Connection, directory: Path) -> None:
     with contextlib.closing(sqlite3.connect(":memory:")) as ours:
-        ours.executescript(_schema())
+        ours.executescript(_script("schema.sql"))
         if _tables(db) != _tables(ours):
             raise _corrupt(directory / FILE, "its tables are not what gridrun makes")
 
 
+def _migrate(db: sqlite3.Connection, directory: Path) -> None:
+    """Bring a store of an older version to this one, in one transaction: all of it, or none."""
+    # Only tables and their indexes: a trigger would be run by what follows.
+    if db.execute("SELECT count(*) FROM sqlite_schema WHERE type NOT IN ('table', 'index')").fetchone()[0]:
+        raise _corrupt(directory / FILE, "its tables are not what gridrun makes")
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    steps = "".join(_script(f"migrate-{version}.sql") for version in range(max(1, found), SCHEMA_VERSION))
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
+            raise  # a full disk, a lock
+        raise _corrupt(directory / FILE, f"its tables are not what gridrun made: {error}") from None
+
+
 @cache
-def _schema() -> str:
-    return files("gridrun").joinpath("schema.sql").read_text(encoding="utf-8")
+def _script(name: str) -> str:
+    return files("gridrun").joinpath(name).read_text(encoding="utf-8")
 
 
 def _tables(db: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
     """What a stranger could have made otherwise: a view that never ends, a trigger, a generated column."""
-    tables = ("sweep", "session", "history", "failure")
+    tables = ("sweep", "session", "history", "failure", "bits", "output")
     return [
         db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall(),
         *(db.execute(f"SELECT type, strict FROM pragma_table_list('{name}')").fetchall() for name in tables),
@@ -478,9 +593,8 @@ def _faults(directory: Path) -> Iterator[None]:
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise EnvironmentFault(f"{path}: is locked by another program; nothing was changed") from None
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-            raise EnvironmentFault(
-                f"{path}: cannot be opened for this ({error}); check its permissions"
-            ) from None
+            why = too_long(directory) or f"cannot be opened for this ({error}); check its permissions"
+            raise EnvironmentFault(f"{path}: {why}") from None
         if name.startswith("SQLITE_IOERR"):
             raise EnvironmentFault(
                 f"{path}: the disk failed ({name}); what was reported done is kept"

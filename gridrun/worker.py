@@ -1,85 +1,137 @@
-"""What runs in a worker: one train function, one trajectory after another. The only code that does."""
+"""What runs in a worker: one trainer, one trajectory after another. The only code that does."""
 
 import faulthandler
 import functools
+import gc
+import math
 import os
+import platform
+import resource
 import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from gridrun.cell import Params
-from gridrun.environment import describe_process
-from gridrun.store import Failure, Outcome
-from gridrun.terminal import Lasting
-from gridrun.trainers import Train, load_train
+from gridrun.cell import as_given
+from gridrun.job import Job
+from gridrun.metrics import Bits, read_epochs, read_report
+from gridrun.outcome import Failure, Metrics, Outcome, Output, Task
+from gridrun.output import Spool, buffer_lines
+from gridrun.relay import AFTER_S, Sender
+from gridrun.selection import Rule
+from gridrun.signals import SIGNALS, StopNow, hold, hold_again
+from gridrun.surroundings import Surroundings
+from gridrun.terminal import leave_terminal, reopen
+from gridrun.trainers import Runner, Running, TrajectoryFailed
+from gridrun.wording import full_text, one_line
 
-# A traceback is for reading; a message of megabytes in it is not.
-MOST_TEXT = 20_000
+# Who hears of each epoch as it is done: its number from 1, its metrics, the seconds since the start.
+Tell = Callable[[int, Metrics, float], None]
+# What has been printed since it was last asked; with its last bytes as they were, if that may be followed.
+Take = Callable[[bool], Output | None]
+
+# What schedulers send to every process of a job, and a terminal to all that it knows: the parent drains.
+LEFT_TO_PARENT = set(SIGNALS)
+# A worker that has grown by so many bytes since its first batch, garbage collected, is replaced.
+MOST_GROWTH = 500_000_000
 
 _stack_file: Any = None
+_spool: Spool | None = None
+_sender: Sender | None = None
+_first_size: int | None = None
+# What this process was last asked to run, and how it runs it.
+_prepared: tuple[object, Runner] | None = None
 
 
-@dataclass(frozen=True)
-class Task:
-    """One trajectory to run: its name, its parameters, and how many epochs are still needed (None: all)."""
-
-    trajectory: str
-    params: Params
-    epochs: int | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every worker of a sweep is told once.
-
-    `path` goes before the installed packages on sys.path. `budget` is the parameter that gets the
-    number of epochs, `metric` the one that must be yielded, `timeout_s` the seconds a trajectory may take.
-    `sample` are the parameters of one trajectory, for which a worker far away tells its fingerprint.
-    """
-
-    train: str
-    path: tuple[str, ...]
-    metric: str
-    budget: str | None
-    timeout_s: float | None
-    sample: Params = field(default_factory=dict)
-
-
-def start(parent: int, stack_file: Path) -> None:
+def start(parent: int, stack_file: Path, spool_file: Path, pipe: Path) -> None:
     """Prepare a worker process: it leaves signals to its parent, and ends when its parent has.
 
-    It leads a process group, so that what a cell starts can be ended with it. Stacks of a crash or
-    a timeout go to `stack_file`, which the parent reads.
+    It leads a process group, so that what a cell starts can be ended with it. Stacks of a crash or a timeout
+    go to `stack_file`, what is printed to `spool_file`, epochs of long trajectories to `pipe`; the parent
+    reads all three.
     """
-    global _stack_file
-    # The last two would stop a process outside the terminal's own group when it prints or reads there.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGTTOU, signal.SIGTTIN):
-        signal.signal(number, signal.SIG_IGN)
+    global _stack_file, _spool, _sender
+    for number in LEFT_TO_PARENT:
+        hold(number, _survive)
+        signal.siginterrupt(number, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)  # held back while this process was starting
+    leave_terminal()
     os.setpgid(0, 0)
     _end_with(parent)
     _stack_file = stack_file.open("w")
     faulthandler.enable(_stack_file)
-    # Results go to stdout, and they are the parent's: what a train function prints is a message.
-    os.dup2(2, 1)
-    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
+    _spool = Spool(spool_file, new=False)
+    buffer_lines()
+    _spool.redirect()
+    _sender = Sender(pipe)
+    # What waits for input must not take the parent's.
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.stdin = reopen(0, sys.stdin)
 
 
-def run(job: Job, tasks: Sequence[Task]) -> list[Outcome]:
-    """Run trajectories one after another in this process."""
+def _survive(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: not SIG_IGN, which children inherit."""
+
+
+def serve(job: Job, tasks: Sequence[Task], slot: int) -> tuple[list[Outcome], bool]:
+    """Run a batch in a worker; tell besides whether the worker should be replaced, for its memory."""
+    global _first_size
+    outcomes = run(job, tasks, _found, slot=slot, take=_spool.take if _spool is not None else None)
+    hold_again()
+    size = resident_size()
+    if _first_size is None:
+        _first_size = size
+    if size - _first_size > MOST_GROWTH:
+        gc.collect()
+        size = resident_size()
+    return outcomes, size - _first_size > MOST_GROWTH
+
+
+@functools.cache
+def _found() -> Surroundings:
+    return Surroundings()
+
+
+def run(
+    job: Job,
+    tasks: Sequence[Task],
+    found: Callable[[], Surroundings],
+    tell: Tell | None = None,
+    slot: int = 0,
+    take: Take | None = None,
+) -> list[Outcome]:
+    """Run trajectories one after another in this process, each in the same surroundings.
+
+    `found` is asked for these when the train function has been imported: what its module sets is for all.
+    `take` gives what a trajectory has printed; the first one's is what was printed by that import, too.
+    """
     try:
-        function = _prepare(job.train, job.path)
-    except (Exception, SystemExit) as error:  # it could be imported when the sweep began
-        failure = Failure(f"importing {job.train} raised {_one_line(error)}", _own_traceback(error))
+        runner = _prepare(job)
+    except BaseException as error:  # it could be imported when the sweep began
+        failure = Failure(f"importing {job.trainer.name} raised {one_line(error)}", _own_traceback(error))
         return [Outcome(task.trajectory, task.params, (), failure, 0.0) for task in tasks]
-    return [_run_one(function, job, task) for task in tasks]
+    outcomes, surroundings = [], found()
+    surroundings.tell(b"GRIDRUN_SLOT", b"%d" % slot)
+    root = os.fsencode(job.directory) + b"/"
+    for task in tasks:
+        name = task.trajectory.encode()
+        surroundings.tell(b"GRIDRUN_TRAJECTORY", name)
+        surroundings.tell(b"GRIDRUN_OUTPUT_DIR", root + name)
+        outcome = _run_one(runner, job, task, tell)
+        surroundings.restore()
+        if take is not None and (output := take(len(tasks) == 1)) is not None:
+            outcome = outcome._replace(output=output)
+        outcomes.append(outcome)
+    return outcomes
 
 
 def describe(job: Job) -> dict[str, str]:
@@ -87,97 +139,153 @@ def describe(job: Job) -> dict[str, str]:
 
     Raises: whatever the train function's module raises.
     """
-    function = _prepare(job.train, job.path)
-    described = describe_process(job.train, job.path)
-    fingerprint = getattr(function, "fingerprint", None)
-    if fingerprint is not None:
-        try:
-            described["fingerprint"] = str(fingerprint(**job.sample))
-        except Exception as error:
-            described["fingerprint"] = _one_line(error)
-    return described
+    return _prepare(job).describe(job.sample)
 
 
-@functools.cache
-def _prepare(train: str, path: tuple[str, ...]) -> Train:
-    """Import the train function, once a process, and hold every BLAS it brought along to one thread."""
-    function = load_train(train, path)
-    threadpool_limits(limits=1)
-    return function
+def _prepare(job: Job) -> Runner:
+    """Load the trainer, once a process, and hold every BLAS it brought along to its threads."""
+    global _prepared
+    if _prepared is None or _prepared[0] != (job.trainer, job.path, job.threads):
+        runner = job.trainer.load(job.path)
+        threadpool_limits(limits=job.threads)
+        _prepared = (job.trainer, job.path, job.threads), runner
+    return _prepared[1]
 
 
-def _run_one(function: Train, job: Job, task: Task) -> Outcome:
-    params = dict(task.params)
+def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None = None) -> Outcome:
+    params = {name: as_given(value) for name, value in task.params.items()}
     if job.budget is not None and task.epochs is not None:
         params[job.budget] = task.epochs
-    history: list[dict[str, float]] = []
-    failure, code, process = None, 0, os.getpid()
+    history: list[Metrics] = []
+    bits: list[Mapping[str, Bits]] = []
+    seconds: list[float] = []
+    left_out = ""
+    failure, status, process, code = None, 0, os.getpid(), ""
     began = time.perf_counter()
     if job.timeout_s is not None and _stack_file is not None:
         # Ends the process from a thread that needs no GIL: a hang in native code is caught too.
         faulthandler.dump_traceback_later(job.timeout_s, exit=True, file=_stack_file)
+    before = task.so_far
+    running = Running(task.trajectory, task.epochs, job.directory, len(before.history) if before else 0)
+    due = math.inf  # when epochs are handed over: half of a run without a budget axis is no outcome
+    if _sender is not None and task.epochs is not None:
+        _sender.begin()
+        due = AFTER_S
     try:
-        for metrics in _epochs(function(**params)):
+        code = runner.code()
+        given = read_epochs(runner.run(params, running))
+        if before is not None and running.resumed:
+            history, bits, seconds = [*before.history], [{} for _ in before.history], [*before.seconds]
+            began -= before.wall_s
+            due += before.wall_s
+        for metrics in given:
             # Asked once more than needed, so that what the function does after its last epoch is done.
             if task.epochs is not None and len(history) == task.epochs:
                 break
-            history.append(_checked(metrics, job.metric))
+            report = read_report(metrics, job.metric)
+            history.append(report.numbers)
+            bits.append(report.bits)
+            left_out = left_out or report.left_out
+            seconds.append(time.perf_counter() - began)
+            if seconds[-1] >= due and len(history) != task.epochs and os.getpid() == process:
+                so_far = Outcome(
+                    task.trajectory, task.params, history, None, seconds[-1], seconds,
+                    False, bits, _place(), left_out, code, task.number, underway=True,
+                )  # fmt: skip
+                due = seconds[-1] + _hand_over(job, so_far)
+            if tell is not None:
+                tell(len(history), report.numbers, seconds[-1])
+    except TrajectoryFailed as error:
+        if error.signal and _stack_file is not None:
+            _end_by(error)
+        failure = Failure(error.reason, error.detail)
+    except StopNow:  # of the program that this cell runs in
+        raise
     # Everything: a cell that calls sys.exit or is cancelled has failed, and ends neither its worker nor
-    # the sweep. (Ctrl-C is no exception here: workers ignore it, and cli.py has a handler of its own.)
+    # the sweep. (Ctrl-C is no exception here: its handlers raise none, see signals.py.)
     except BaseException as error:
-        failure = Failure(_one_line(error), _own_traceback(error))
-        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+        failure = Failure(one_line(error), _own_traceback(error))
+        status = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
     finally:
         if os.getpid() != process:
             # A child that the train function forked: two of us must not go on. Nor may it wait for
             # the thread of faulthandler's, which it has not got.
-            os._exit(code)
+            os._exit(status)
         if job.timeout_s is not None:
             faulthandler.cancel_dump_traceback_later()
+    running.leave()
     wall_s = time.perf_counter() - began
-    if failure is not None and task.epochs is None:
-        history.clear()  # without a budget axis the cell is the whole run, and half of one is no outcome
-    if failure is None and len(history) < (task.epochs or 1):
-        failure = Failure(f"yielded {len(history)} mappings of metrics, {task.epochs or 1} were needed")
-    return Outcome(task.trajectory, task.params, history, failure, wall_s)
+    kept = len(history)
+    ended = failure is None and task.epochs is not None and kept < task.epochs
+    if failure is None:
+        failure, kept = _check(job, history, ended)
+    elif task.epochs is None:
+        kept = 0  # without a budget axis the cell is the whole run, and half of one is no outcome
+    return Outcome(
+        task.trajectory, task.params, history[:kept], failure, wall_s, seconds[:kept],
+        ended and failure is None, bits[:kept], _place(), left_out, code, task.number,
+    )  # fmt: skip
 
 
-def _epochs(result: Any) -> Iterable[Any]:
-    if isinstance(result, Mapping):
-        return (result,)
-    if not isinstance(result, Iterable) or isinstance(result, str | bytes):
-        raise TypeError(
-            f"the train function gave {type(result).__name__}, not metrics; yield one mapping an epoch"
-        )
-    return result
+def _end_by(death: TrajectoryFailed) -> None:
+    """End this worker as its program was ended: deaths are counted, and their trajectories run again."""
+    assert _stack_file is not None
+    _stack_file.write(f"{death.reason}; {death.detail}")
+    _stack_file.flush()
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # there is no other handler of SIGKILL
+        signal.signal(death.signal, signal.SIG_DFL)
+    os.kill(os.getpid(), death.signal)
 
 
-def _checked(metrics: Any, needed: str) -> dict[str, float]:
-    if not isinstance(metrics, Mapping):
-        raise TypeError(f"the train function yielded {type(metrics).__name__}, not a mapping of metrics")
-    numbers: dict[str, float] = {}
-    for name, value in metrics.items():
-        if not isinstance(name, str):
-            raise TypeError(f"a metric's name must be a text, found {name!r}")
-        try:
-            numbers[name] = float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"metric {name!r} must be a number, found {type(value).__name__}") from None
-    if needed not in numbers:
-        raise KeyError(
-            f"no metric {needed!r} among {', '.join(numbers) or 'none'}; write one of them as [sweep] metric"
-        )
-    return numbers
+def _check(job: Job, history: Sequence[Metrics], ended: bool) -> tuple[Failure | None, int]:
+    """Whether a run has the metric where its largest cell asks for it; and how many epochs to keep.
+
+    A smaller cell may lack it (validation every second epoch): it is told as absent.
+    """
+    if not history:
+        return Failure("yielded no metrics; yield one mapping an epoch"), 0
+    if job.metric in history[-1] and job.epoch == "last":
+        return None, len(history)  # the largest cell asks for the last epoch that there is
+    sound = _reach(job, history, ended)
+    if sound == len(history):
+        return None, sound
+    kept = sound if job.budget is not None else 0
+    found = ", ".join(sorted({name for metrics in history for name in metrics})) or "none"
+    if job.metric in found.split(", "):
+        came = ", ".join(str(k) for k, metrics in enumerate(history, start=1) if job.metric in metrics)
+        return Failure(
+            f"no metric {job.metric!r} at epoch {len(history)}, only at {came[:60]};"
+            ' yield it there, or write epoch = "best" under [sweep]'
+        ), kept
+    return Failure(f"no metric {job.metric!r} among {found}; write one of them as [sweep] metric"), kept
 
 
-def _one_line(error: BaseException) -> str:
-    # KeyError's str is the repr of its argument; a message of ours reads better plain.
-    try:
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    except Exception as broken:  # a __str__ of the user's that fails itself
-        text = f"(no text: its __str__ raised {type(broken).__name__})"
-    text = " ".join(text.split())
-    return _storable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:500]
+def _hand_over(job: Job, so_far: Outcome) -> float:
+    """Tell the parent what would be kept if it ended here; return the seconds until the next time."""
+    sound = _reach(job, so_far.history)
+    part = so_far._replace(
+        history=so_far.history[:sound], seconds=so_far.seconds[:sound], bits=so_far.bits[:sound]
+    )
+    return AFTER_S if _sender is None else _sender.send(part)
+
+
+def _reach(job: Job, history: Sequence[Metrics], ended: bool = False) -> int:
+    """How many epochs to keep: those before a cell that lacks the metric, as all larger ones do."""
+    rule, sound = Rule(job.metric, job.mode, job.epoch), len(history)
+    epochs = {rule.epoch_of(history, budget, ended) for budget in job.budgets or (None,)}
+    for epoch in sorted((epoch for epoch in epochs if epoch is not None), reverse=True):
+        if job.metric in history[epoch]:
+            break
+        sound = epoch
+    return sound
+
+
+@functools.cache
+def _place() -> str:
+    """This machine and process, as an outcome tells where it was made."""
+    return f"{platform.node()} {os.getpid()}"
 
 
 def _own_traceback(error: BaseException) -> str:
@@ -185,13 +293,7 @@ def _own_traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__ and trace.tb_next is not None:
         trace = trace.tb_next
-    text = _storable("".join(traceback.format_exception(type(error), error, trace)))
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT // 2] + "\n...\n" + text[-MOST_TEXT // 2 :]
-
-
-def _storable(text: str) -> str:
-    """Text without lone surrogates (a file's name that is no UTF-8 has them): no database takes these."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return full_text(error, trace)
 
 
 def _end_with(parent: int) -> None:
@@ -203,3 +305,13 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="gridrun-parent-watch", daemon=True).start()
+
+
+def resident_size() -> int:
+    """How many bytes of memory this process has; where that can't be told, how many it has had at most."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - a third of the time
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,55 +1,70 @@
 """Sends trajectories to where they run, and brings outcomes back: one pool, and a backend that it feeds.
 
 pool.py       batches, deaths, attempts, timeouts: the same for every backend
-child.py      one worker process: started, watched, ended; its cause of death named
+child.py      a worker process, started when it is needed, replaced when it has died or grown old
+process.py    one such process, as loky starts it: watched, ended; its cause of death named
 local.py      backends loky and sequential
-dask.py       backend dask: the children live on a cluster's workers
-ray.py        backend ray: they live in actors on a cluster's nodes
+_dask.py      backend dask: the children live on a cluster's workers
+_ray.py       backend ray: they live in actors on a cluster's nodes
 admission.py  which of a cluster's workers may run cells
 """
 
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 
-from gridrun.dispatch.child import SINGLE_THREADED, count_cores
-from gridrun.dispatch.local import LokyWorkers, SequentialWorkers
-from gridrun.dispatch.pool import Pool, Stop, Workers
+from gridrun.backends import BACKENDS
+from gridrun.dispatch.pool import Pool, Workers
 from gridrun.errors import InputError
-from gridrun.spec import BACKENDS, Run
-from gridrun.store import Outcome
-from gridrun.worker import Job, Task
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Piece, Task
+from gridrun.signals import Stop
+from gridrun.spec import Run
 
-__all__ = ["SINGLE_THREADED", "Stop", "Workers", "check_backend", "dispatch", "open_workers"]
-
-# What a backend needs that does not come with gridrun.
-PACKAGES = {"dask": "distributed", "ray": "ray"}
+__all__ = ["Workers", "check_backend", "dispatch", "open_workers"]
 
 
 def check_backend(run: Run) -> None:
     """Raise InputError if cells can't be run the way that is asked for."""
     if run.backend not in BACKENDS:
-        raise InputError(f"no backend {run.backend!r}; write {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    if run.backend == "sequential" and run.timeout_s is not None:
+        *names, last = BACKENDS
+        raise InputError(f"no backend {run.backend!r}; write {', '.join(names)} or {last}")
+    backend = BACKENDS[run.backend]
+    if not backend.ends_cells and run.timeout_s is not None:
         raise InputError(
-            "backend 'sequential' runs cells in this process and can't end one at timeout_s;"
+            f"backend {run.backend!r} runs cells in this process and can't end one at timeout_s;"
             " write loky with jobs = 1"
+        )
+    if not backend.ends_cells and run.max_tasks_per_worker is not None:
+        raise InputError(
+            f"backend {run.backend!r} runs cells in this process and can't replace it after"
+            " max_tasks_per_worker; write loky with jobs = 1"
+        )
+    if run.gpus and not backend.deals_gpus:
+        raise InputError(
+            f"[run] gpus are dealt to workers of this machine, and backend {run.backend!r} has none;"
+            " write loky, or leave gpus out"
+            + (" and set CUDA_VISIBLE_DEVICES for each of its workers" if backend.package else "")
         )
     if run.jobs == 0:
         raise InputError("jobs must not be 0; write -1 for every core, or 2")
-    if run.backend in PACKAGES and find_spec(PACKAGES[run.backend]) is None:
+    if backend.package is not None and find_spec(backend.package) is None:
         raise InputError(
             f"backend {run.backend!r} needs a package that is not installed;"
             f" write pip install 'gridrun[{run.backend}]'"
         )
     if run.scheduler is None:
         return
-    if run.backend not in PACKAGES:
-        raise InputError(f"scheduler {run.scheduler!r} is of use to dask and ray only; write --backend dask")
-    scheme, example = ("((tcp|tls)://)?", "tcp://host:8786") if run.backend == "dask" else ("", "host:6379")
-    if not re.fullmatch(scheme + r"([^\s/:]+|\[[^\s/]+\]):\d{1,5}", run.scheduler):
-        raise InputError(f"scheduler must be an address, found {run.scheduler!r}; write {example}")
+    if backend.address is None:
+        *names, last = (name for name, facts in BACKENDS.items() if facts.address is not None)
+        raise InputError(
+            f"scheduler {run.scheduler!r} is of use to {', '.join(names)} and {last} only;"
+            f" write --backend {names[0]}"
+        )
+    if not re.fullmatch(backend.address, run.scheduler):
+        raise InputError(f"scheduler must be an address, found {run.scheduler!r}; write {backend.example}")
     if run.jobs < -1:
         raise InputError(
             f"jobs = {run.jobs} counts this machine's cores, and cells run elsewhere;"
@@ -63,27 +78,14 @@ def open_workers(run: Run) -> Iterator[Workers]:
 
     Raises: InputError if a package is missing, EnvironmentFault if they can't be reached.
     """
-    workers = _find_workers(run)
+    module, _, name = BACKENDS[run.backend].workers.partition(":")
+    workers: Workers = getattr(import_module(module), name)(run.scheduler, run.jobs)
     try:
         yield workers
     except BaseException:
         workers.end(kill=True)
         raise
     workers.end(kill=False)
-
-
-def _find_workers(run: Run) -> Workers:
-    if run.backend == "sequential":
-        return SequentialWorkers()
-    if run.backend == "dask":
-        from gridrun.dispatch.dask import DaskWorkers
-
-        return DaskWorkers(run.scheduler, run.jobs)
-    if run.backend == "ray":
-        from gridrun.dispatch.ray import RayWorkers
-
-        return RayWorkers(run.scheduler, run.jobs)
-    return LokyWorkers(count_cores(run.jobs))
 
 
 def dispatch(
@@ -94,10 +96,14 @@ def dispatch(
     max_attempts: int,
     stop: Stop,
     tell: Callable[[str], None],
+    hold: Callable[[], bool] = lambda: False,
+    hear: Callable[[Piece], None] = lambda _: None,
 ) -> Iterator[list[Outcome]]:
-    """Run tasks and yield outcomes as they arrive, in batches. `tell` gets what the user should know.
+    """Run tasks and yield outcomes as they arrive, in batches. `tell` gets what the user should know,
+    `hear` what trajectories print that take seconds.
+    While `hold` says so no task is sent for the first time.
 
     Raises: EnvironmentFault if workers can't be had. A task that ends its worker `max_attempts`
     times is an Outcome with a Failure.
     """
-    return Pool(job, workers, max_attempts, stop, tell).run(tasks)
+    return Pool(job, workers, max_attempts, stop, tell, hold, hear).run(tasks)

@@ -18,18 +18,21 @@ class Admission:
 
     def admit(self, worker: str, there: Mapping[str, str] | BaseException) -> bool:
         """Whether a worker may run cells, by what it said of itself, or by what went wrong when asked."""
-        if isinstance(there, BaseException):
-            reason = f"{type(there).__name__}: {there}"
+        if isinstance(there, EnvironmentFault):
+            self._refusals.append(f"worker {worker} is of no use: {there}")
         else:
-            reason = compare(self._here, there)
-        if not reason:
-            self._admitted = True
-            self._tell()
-            return True
-        self._refusals.append(
-            f"worker {worker} is refused, as its results would not be comparable:"
-            f" {' '.join(reason.split())[:400]}; install there, and where the scheduler is, what is here"
-        )
+            if isinstance(there, BaseException):
+                reason = f"{type(there).__name__}: {there}"
+            else:
+                reason = compare(self._here, there)
+            if not reason:
+                self._admitted = True
+                self._tell()
+                return True
+            self._refusals.append(
+                f"worker {worker} is refused, as its results would not be comparable:"
+                f" {' '.join(reason.split())[:400]}; install there, and where the scheduler is, what is here"
+            )
         if self._admitted:
             self._tell()
         return False

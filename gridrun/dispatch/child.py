@@ -1,102 +1,110 @@
-"""One worker process and what may befall it: the same on this machine and on a cluster's. Imports joblib.
-
-joblib's surprises, met here: one dead worker ends every task of its pool (TerminatedWorkerError), and
-`timeout=` ends the whole call. So each worker is a pool of its own, a loky executor with one process:
-what a death or a timeout takes along is known exactly, and the neighbours never notice. A death may
-also show when the next batch is sent. To end a worker, loky asks `pgrep` for its children, which a slim
-container lacks, and then calls what is not there; see `_end_process`.
-"""
+"""A worker process and what may befall it: the same on this machine and on a cluster's."""
 
 import contextlib
+import errno
 import math
 import os
-import re
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
-from joblib.externals.loky import process_executor
-from joblib.externals.loky.backend import resource_tracker
-from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
-
+from gridrun.dispatch.process import BrokenProcessPool, Process, name_cause, start_trackers
 from gridrun.errors import EnvironmentFault
 from gridrun.guard import Guard
-from gridrun.store import Outcome
-from gridrun.worker import Job, Task, run, start
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Output, Piece, Task
+from gridrun.output import FOLLOW_S, Spool, Trimmer
+from gridrun.relay import Receiver
+from gridrun.threads import gpu_limits, thread_limits
+from gridrun.wording import one_line
+from gridrun.worker import describe, serve
 
 # Beyond timeout_s the worker ends itself; past this many seconds more it is ended from outside.
 GRACE_S = 15.0
 # A worker that is done and does not leave (a thread that the train function forgot) is ended after so long.
 LEAVE_S = 5.0
 
-# One thread each, before any BLAS or OpenMP is loaded: jobs x threads would fight for the cores,
-# and a sum's rounding may depend on how many threads share it.
-SINGLE_THREADED = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
-)
-
 
 @dataclass(frozen=True)
 class Death:
-    """A worker ended before it had answered: by what, and the stack that it left, if any."""
+    """A worker ended before it had answered: by what, the stack that it left and what was printed, if any."""
 
     cause: str
     stack: str = ""
     timed_out: bool = False
+    output: Output | None = None
 
 
 Answer = list[Outcome] | Death
 
 
-def count_cores(jobs: int) -> int:
-    """How many workers `jobs` means, as joblib counts: -1 every core, -2 all but one."""
-    return int(joblib.effective_n_jobs(jobs))
+@dataclass(frozen=True)
+class Underway:
+    """A batch still runs; these are new epochs of it."""
+
+    epochs: Sequence[Outcome]
 
 
 class Child:
-    """A worker process, started when it is first needed, and again when it has died."""
+    """A worker process, started when it is first needed, and again when it has died or has grown old."""
 
-    def __init__(self, stack_file: Path, guard: Guard) -> None:
-        self._stack_file = stack_file
+    def __init__(self, stack_file: Path, guard: Guard, environment: Mapping[str, str]) -> None:
+        self._stack_file, self._spool_file = stack_file, stack_file.with_suffix(".output")
+        self._spool: Spool | None = None  # of the process, or of the last one
+        self._pipe = stack_file.with_name(stack_file.name.replace("stack", "epochs"))
+        self._receiver: Receiver | None = None
+        self._environment = environment
         self._guard = guard
-        self._executor: ProcessPoolExecutor | None = None
-        self._process: Any = None
+        self._process: Process | None = None
+        self._leaving: list[tuple[Process, float]] = []  # replaced, and until when it may take its leave
+        self._given, self._most = 0, math.inf  # trajectories: to this process, and to any one
         self._sent_at = 0.0
         self._limit_s = math.inf
         self._overdue = False
+        self._runs, self._seen = "", -1  # the trajectory, if it travels alone, and how much of its output
 
-    def send(self, job: Job, batch: Sequence[Task]) -> "Future[list[Outcome]]":
-        """Have a batch run; `receive` tells what became of it. Raises: OSError if no process can be had."""
+    def send(self, job: Job, batch: Sequence[Task], slot: int) -> "Future[tuple[list[Outcome], bool]]":
+        """Have a batch run; `receive` tells what became of it. Raises: OSError if no process can be had.
+
+        `slot` is what the trajectories are told of where they run.
+        """
         self._limit_s = math.inf if job.timeout_s is None else job.timeout_s * len(batch)
+        self._most = math.inf if job.max_tasks is None else job.max_tasks
         self._sent_at, self._overdue = time.monotonic(), False
-        future: Future[list[Outcome]] = self.call(run, job, batch)
+        self._runs, self._seen = batch[0].trajectory if len(batch) == 1 else "", -1
+        if self._given + len(batch) > self._most:
+            self._replace()
+        future = self.call(serve, job, batch, slot)
+        self._given += len(batch)
         return future
 
-    def receive(self, future: "Future[list[Outcome]]") -> Answer:
+    def receive(self, future: "Future[tuple[list[Outcome], bool]]") -> Answer:
         """The outcomes of a batch, or what ended the worker; waits for either."""
         while not future.done():
-            wait([future], timeout=1.0 if self._limit_s < math.inf else None)
+            wait([future], timeout=1.0)
             self.check()
         try:
-            return future.result()
+            outcomes, worn = future.result()
+            self._runs = ""
         except (BrokenProcessPool, RuntimeError) as death:
             self.end()
-            return self._explain(_cause(death))
+            return self._explain(name_cause(death))
+        except Exception as error:  # what the worker could not send back
+            return Death(one_line(error))
+        if worn or self._given >= self._most:
+            self._replace()
+        return outcomes
+
+    def listen(self, future: "Future[tuple[list[Outcome], bool]]") -> Answer | Underway:
+        """As `receive`, but tells of new epochs as they come: where the pool is too far away to look."""
+        while not (epochs := self.epochs()) and not future.done():
+            wait([future], timeout=0.5)
+            self.check()
+        return Underway(epochs) if epochs else self.receive(future)
 
     def _explain(self, cause: str) -> Death:
         try:
@@ -105,71 +113,154 @@ class Child:
             stack = ""
         # Without a stack too, which a full disk may not have taken.
         late = cause == "exit code 1" and time.monotonic() - self._sent_at >= self._limit_s
-        return Death(cause, stack, timed_out=self._overdue or late or stack.startswith("Timeout"))
+        timed_out = self._overdue or late or stack.startswith("Timeout")
+        return Death(cause, stack, timed_out, self._last_output())
+
+    def _last_output(self) -> Output | None:
+        """What was printed by the cell that was running when the process died."""
+        with contextlib.suppress(OSError):
+            return None if self._spool is None else self._spool.keep(rest=True)
+        return None
 
     def call(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Call a function in the process."""
-        if self._executor is not None:
-            try:
-                return self._submit(function, *args)
-            except BrokenProcessPool:  # died with nothing to do: nothing is lost
-                self.end()
+        if self._process is not None and not self._process.has_ended():
+            with contextlib.suppress(BrokenProcessPool):  # died with nothing to do: nothing is lost
+                return self._process.call(function, *args)
+        self.end()
         self._stack_file.parent.mkdir(exist_ok=True)  # /tmp is swept while a sweep goes on for weeks
+        self._stack_file.unlink(missing_ok=True)  # one that takes its leave may still write to its own
         self._stack_file.write_text("")
-        self._executor = ProcessPoolExecutor(
-            max_workers=1, initializer=start, initargs=(os.getpid(), self._stack_file), env=SINGLE_THREADED
-        )
-        future = self._submit(function, *args)
-        self._process = next(iter(list(self._executor._processes.values())), None)  # None: dead already
-        if self._process is not None:
-            self._guard.add(self._process.pid)
-        return future
+        if self._receiver is not None:
+            self._receiver.close()
+        self._receiver = Receiver(self._pipe)
+        self._let_go()
+        self._spool = Spool(self._spool_file, new=True)
+        try:
+            files = (self._stack_file, self._spool_file, self._pipe)
+            self._process = Process(files, self._guard, self._environment)
+            self._given = 0
+            return self._process.call(function, *args)
+        except OSError:
+            raise
+        except Exception as error:  # loky's own clean-up stumbles over what could not be opened
+            raise system_error(error) from error
 
-    def _submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
-        assert self._executor is not None
-        future: Future[Any] = self._executor.submit(function, *args)
-        return future
+    def epochs(self) -> list[Outcome]:
+        """What is new of trajectories that are under way, or were when the process died."""
+        return [] if self._receiver is None else self._receiver.receive()
 
     def check(self) -> None:
         """End the process if its own alarm has failed it (it was stopped by a signal, for one)."""
+        self._see_off()
         if time.monotonic() > self._sent_at + self._limit_s + GRACE_S:
             self._overdue = True
             self.end()
+        elif self._process is not None:
+            # Asked, as loky never hears of the death of a worker while a child of it holds its pipe.
+            self._process.has_ended()
+
+    def _replace(self) -> None:
+        """Let the process go, and have another for what comes next."""
+        if self._process is not None:
+            self._process.leave()
+            self._leaving.append((self._process, time.monotonic() + LEAVE_S))
+            self._process = None
+            self._see_off()
+
+    def _see_off(self) -> None:
+        """Be done with those replaced that have left, and end those that take too long."""
+        for process, until in list(self._leaving):
+            if process.has_ended() or time.monotonic() > until:
+                process.end()
+                self._leaving.remove((process, until))
 
     def leave(self) -> None:
         """Ask the process to leave; `wait` waits for it."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        self._replace()
 
     def wait(self, limit_s: float) -> None:
         """Wait until the process has left, or the time is over."""
-        if self._process is not None:
-            self._process.join(max(0.0, limit_s))
+        for process, _ in self._leaving:
+            process.wait(limit_s)
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
-        executor, self._executor = self._executor, None
         process, self._process = self._process, None
-        if executor is not None:
-            executor.shutdown(wait=False, kill_workers=True)
         if process is not None:
-            if process.exitcode is None:
-                _end_process(process)
-            self._guard.remove(process.pid)
+            process.end()
+
+    def look(self) -> list[Piece]:
+        """What the trajectory that runs has printed since the last look; the first is when it runs for 1 s.
+
+        Of what came too fast the last part.
+        """
+        name, spool = self._runs, self._spool
+        if not name or spool is None or time.monotonic() < self._sent_at + FOLLOW_S:
+            return []
+        try:
+            size, start = spool.size(), max(0, self._seen)
+            if size == self._seen:
+                return []
+            if size < start:
+                start = 0
+            self._seen = size
+            return [Piece(name, at, data) for at, data in spool.read(start, size)]
+        except OSError:
+            return []
+
+    def trim(self) -> None:
+        """Keep short what is being printed; for a thread to call."""
+        if (spool := self._spool) is not None:
+            spool.trim()
+
+    def _let_go(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
+    def end_all(self) -> None:
+        """End the process, and those that it has replaced."""
+        self.end()
+        self._let_go()
+        while self._leaving:
+            self._leaving.pop()[0].end()
+        if self._receiver is not None:
+            self._receiver.close()
+            self._receiver = None
 
 
 class Crew:
-    """The children of one process, and the directory in which they leave their stacks."""
+    """The children of one process, and the directory for their stacks and what they print."""
 
-    def __init__(self, size: int) -> None:
-        _start_tracker()
-        self._folder = tempfile.TemporaryDirectory(prefix="gridrun-", ignore_cleanup_errors=True)
+    def __init__(self, size: int, job: Job) -> None:
         try:
+            start_trackers()
+            self._folder = tempfile.TemporaryDirectory(prefix="gridrun-", ignore_cleanup_errors=True)
             self._guard = Guard(self._folder.name)
         except OSError as error:
-            raise EnvironmentFault(f"no worker process can be started: {error.strerror}") from None
+            raise refuse(error) from None
         folder = Path(self._folder.name)
-        self.children = [Child(folder / f"stack-{number}", self._guard) for number in range(size)]
+        self.children = [
+            Child(
+                folder / f"stack-{number}",
+                self._guard,
+                thread_limits(job.threads) | gpu_limits(job.gpus, number),
+            )
+            for number in range(size)
+        ]
+        self._trimmer = Trimmer(self._trim)
+
+    def describe(self, job: Job) -> dict[str, str]:
+        """What results of a child depend on. Raises: EnvironmentFault if there is none; see `describe`."""
+        try:
+            answer: Future[dict[str, str]] = self.children[0].call(describe, job)
+        except OSError as error:
+            raise refuse(error) from None
+        return answer.result()
+
+    def _trim(self) -> None:
+        for child in self.children:
+            child.trim()
 
     def end(self, *, kill: bool) -> None:
         """End every child: at once, or when it has finished what it is at. Remove the directory."""
@@ -180,43 +271,22 @@ class Crew:
             for child in self.children:
                 child.wait(until - time.monotonic())
         for child in self.children:
-            child.end()
+            child.end_all()
+        self._trimmer.close()
         self._guard.close()
         self._folder.cleanup()
 
 
-def _start_tracker() -> None:
-    """Start the process that clears up loky's semaphores, told not to warn of those of a killed parent."""
-    name, quiet = "PYTHONWARNINGS", "ignore:resource_tracker"
-    before = os.environ.get(name)
-    os.environ[name] = quiet if before is None else f"{before},{quiet}"
-    try:
-        resource_tracker._resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+def refuse(error: OSError) -> EnvironmentFault:
+    """What to tell of an error of the system's that came in place of a process."""
+    more = ""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        more = "; allow more (ulimit -n 1024) or use fewer workers (--jobs 1)"
+    return EnvironmentFault(f"no worker process can be started: {error.strerror or error}{more}")
 
 
-def _end_process(process: Any, use_psutil: bool = True) -> None:  # noqa: ARG001
-    """End a worker and what it has started, which is its process group."""
-    for kill in (os.killpg, os.kill):  # a worker that has just begun leads no group yet
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(process.pid, signal.SIGKILL)
-    process.join()
-
-
-process_executor.kill_process_tree = _end_process
-
-
-def _cause(death: BaseException) -> str:
-    """Name what ended a worker, from the exit codes in loky's message: SIGKILL(-9) or EXIT(3)."""
-    found = re.search(r"\{\w+\((-?\d+)\)", str(death))
-    if found is None:
-        return "an unknown cause"
-    code = int(found[1])
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    except ValueError:  # the real-time signals between the first and the last have no name
-        return f"signal {-code}"
+def system_error(error: BaseException | None) -> OSError:
+    """The error of the system's that another one was raised after."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error or OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))

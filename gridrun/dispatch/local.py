@@ -1,15 +1,25 @@
 """The backends of this machine: loky's processes, and none but this one."""
 
 import contextlib
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
-from gridrun.dispatch.child import Answer, Child, Crew
+from gridrun.dispatch.child import Answer, Child, Crew, refuse
 from gridrun.dispatch.pool import Event
-from gridrun.store import Outcome
-from gridrun.worker import Job, Task, run
+from gridrun.dispatch.process import count_cores
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Task
+from gridrun.output import Spool, Trimmer
+from gridrun.signals import hold_again
+from gridrun.surroundings import Surroundings
+from gridrun.terminal import STREAMS, is_closed, reopen, screen_on, stands_on
+from gridrun.worker import run
 
 
 class LokyWorkers:
@@ -19,14 +29,14 @@ class LokyWorkers:
     batch_s = 0.02
     most = None
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, _scheduler: str | None, jobs: int) -> None:
+        self.count = count_cores(jobs)
         self._crew: Crew | None = None
 
     def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
-        self._crew = Crew(self.count)
+        self._crew = Crew(self.count, job)
         for child in self._crew.children:
-            events.put(_LokySlot(child, job))
+            events.put(_LokySlot(child, job, events))
 
     def check(self) -> None:
         pass
@@ -38,50 +48,70 @@ class LokyWorkers:
 
 class _LokySlot:
     host = ""
+    number = 0
     gone = False
 
-    def __init__(self, child: Child, job: Job) -> None:
-        self._child, self._job = child, job
+    def __init__(self, child: Child, job: Job, events: "SimpleQueue[Event]") -> None:
+        self._child, self._job, self._events = child, job, events
 
-    def send(self, batch: Sequence[Task]) -> "Future[list[Outcome]]":
-        return self._child.send(self._job, batch)
+    def send(self, batch: Sequence[Task]) -> "Future[Any]":
+        return self._child.send(self._job, batch, self.number)
 
-    def receive(self, future: "Future[list[Outcome]]") -> Answer:
+    def receive(self, future: "Future[Any]") -> Answer:
         return self._child.receive(future)
 
     def check(self) -> None:
         self._child.check()
+        for piece in self._child.look():
+            self._events.put(piece)
+
+    def epochs(self) -> list[Outcome]:
+        return self._child.epochs()
 
 
 class SequentialWorkers:
-    """This process: for debuggers, and for train functions that are not to be run in another."""
+    """This process: for train functions that are not to be run in another. (For debuggers: `gridrun try`.)"""
 
     # No round trip at all; but Ctrl-C waits for the batch.
     batch_s = 0.02
     most = None
     count = 1
 
+    def __init__(self, _scheduler: str | None, _jobs: int) -> None:
+        self._exit = contextlib.ExitStack()
+
     def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
-        events.put(_SequentialSlot(job))
+        try:
+            with tempfile.TemporaryDirectory(prefix="gridrun-") as folder:
+                spool = Spool(Path(folder) / "output", new=True)
+        except OSError as error:
+            raise refuse(error) from None
+        self._exit.callback(spool.close)
+        self._exit.callback(Trimmer(spool.trim).close)
+        events.put(_SequentialSlot(job, spool))
 
     def check(self) -> None:
         pass
 
-    def end(self, *, kill: bool) -> None:
-        pass
+    def end(self, *, kill: bool) -> None:  # noqa: ARG002 - nothing runs by now
+        self._exit.close()
 
 
 class _SequentialSlot:
     host = ""
+    number = 0
     gone = False
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, spool: Spool) -> None:
+        self._job, self._spool = job, spool
 
     def send(self, batch: Sequence[Task]) -> "Future[list[Outcome]]":
         future: Future[list[Outcome]] = Future()
-        with contextlib.redirect_stdout(sys.stderr):
-            future.set_result(run(self._job, batch))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_as_in_a_worker(self._spool))
+            found = lambda: stack.enter_context(Surroundings())  # noqa: E731 - taken when the module is loaded
+            future.set_result(run(self._job, batch, found, take=self._spool.take))
+        hold_again()
         return future
 
     def receive(self, future: "Future[list[Outcome]]") -> Answer:
@@ -89,3 +119,32 @@ class _SequentialSlot:
 
     def check(self) -> None:
         pass
+
+    def epochs(self) -> list[Outcome]:
+        return []  # nobody looks while a batch runs
+
+
+@contextlib.contextmanager
+def _as_in_a_worker(spool: Spool) -> Iterator[None]:
+    """While the block runs what is printed goes to a file, and stdin is empty; the user reads what he read.
+
+    The streams of this process come back as they were, whatever the block does with those that it finds.
+    """
+    own = [getattr(sys, name) for name in STREAMS]
+    kept: dict[int, int] = {}
+    for number in range(len(STREAMS)):
+        with contextlib.suppress(OSError):  # closed from the beginning, in a script of somebody's
+            kept[number] = os.dup(number)
+    try:
+        with screen_on(kept.get(2, 2)), open(os.devnull, "rb") as null:  # noqa: PTH123
+            os.dup2(null.fileno(), 0)
+            sys.stdin = reopen(0, sys.stdin)
+            spool.redirect()
+            yield
+    finally:
+        for number, stream in enumerate(own):
+            lost = is_closed(stream) and stands_on(stream, number)
+            setattr(sys, STREAMS[number], reopen(number, stream) if lost else stream)
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)

@@ -6,34 +6,56 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from gridrun.aggregate import Aggregate, aggregate
+from gridrun.directory import REPORT
 from gridrun.errors import EnvironmentFault
-from gridrun.report.csv import write_best, write_cells
+from gridrun.report.csv import (
+    write_best,
+    write_cells,
+    write_effects,
+    write_history,
+    write_isolation,
+    write_timings,
+)
 from gridrun.report.curves import draw_curves
 from gridrun.report.html import write_page
+from gridrun.report.summary import write_summary
 from gridrun.report.surfaces import draw_surfaces
 from gridrun.report.tables import draw_table
+from gridrun.results.aggregate import Aggregate, aggregate
+from gridrun.results.answer import Answer, find_answer
 from gridrun.store import Store
-
-REPORT = "report"
 
 
 def write_report(directory: Path) -> Aggregate:
-    """Write `directory`/report/, replacing an older one, and return what it is made from.
+    """Write `directory`/report/ as `write_and_answer` does, and return what it is made from."""
+    return write_and_answer(directory)[0]
 
-    Raises: InputError if there is no store, or no completed cell yet; EnvironmentFault if the disk
-    refuses. In both cases nothing has changed.
+
+def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None]:
+    """Write `directory`/report/, replacing an older one; return what it is made from, and what it says.
+
+    While no combination can be ranked there are no pictures; the page says why.
+
+    Raises: InputError if there is no store; EnvironmentFault if the disk refuses. In both cases
+    nothing has changed.
     """
     with Store.read(directory) as store:
         result = aggregate(store)
-    with _faults(directory), _replacing(directory / REPORT) as fresh:
-        write_cells(result, fresh / "cells.csv")
-        write_best(result, fresh / "best.csv")
-        draw_table(result, fresh / "table.png")
-        draw_surfaces(result, fresh)
-        draw_curves(result, fresh / "curves.png")
-        write_page(result, fresh / "report.html")
-    return result
+        with _faults(directory), _replacing(directory / REPORT) as fresh:
+            write_cells(result, fresh / "cells.csv")
+            write_best(result, fresh / "best.csv")
+            write_history(result, store, fresh / "history.csv")
+            answer = find_answer(result)
+            write_summary(result, answer, fresh / "summary.json")
+            write_effects(result, fresh / "effects.csv")
+            write_isolation(result, fresh / "isolation.csv")
+            write_timings(result, store, fresh / "timings.csv")
+            if len(result.best):
+                draw_table(result, fresh / "table.png")
+                draw_surfaces(result, fresh)
+                draw_curves(result, fresh / "curves.png")
+            write_page(result, fresh / "report.html")
+    return result, answer
 
 
 @contextlib.contextmanager

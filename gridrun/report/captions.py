@@ -4,20 +4,15 @@ import math
 import re
 import textwrap
 
-from gridrun.aggregate import Aggregate
 from gridrun.cell import Params
+from gridrun.results.aggregate import Aggregate
+from gridrun.spelling import spell
 from gridrun.terminal import visible
 
 
 def show(value: object) -> str:
-    """A parameter's value as grid.toml writes it, with control characters made visible."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(show, value)) + "]"
-    if isinstance(value, float) and len(repr(value)) > 8:
-        return f"{value:.6g}"
-    return visible(str(value))
+    """A parameter's value to read, floats to six digits."""
+    return spell(value, digits=6)
 
 
 def show_metric(value: float) -> str:
@@ -29,7 +24,14 @@ def show_metric(value: float) -> str:
 
 def title(name: str) -> str:
     """A column's or an axis's title: learning_rate is Learning Rate."""
-    return " ".join(word[:1].upper() + word[1:] for word in re.split(r"[_\s]+", visible(name)) if word)
+    words = [word[:1].upper() + word[1:] for word in re.split(r"[_\s]+", visible(name)) if word]
+    return " ".join(words) or name
+
+
+def title_of_count(result: Aggregate) -> str:
+    """What the replicates are called together: Seeds, or Runs where there are several axes of them."""
+    replicates = result.spec.grid.replicates
+    return title(replicates[0].name) + "s" if len(replicates) == 1 else "Runs"
 
 
 def clip(text: str, most: int) -> str:
@@ -58,13 +60,34 @@ def selected_on(result: Aggregate) -> str:
     return words
 
 
+def missing(result: Aggregate) -> str:
+    """Why no combination is ranked, and what to do; nothing where one is."""
+    if len(result.best):
+        return ""
+    if not result.counts["completed"]:
+        failed = f" ({result.counts['failed']:,} failed)" if result.counts["failed"] else ""
+        return f"no completed cell yet{failed}; nothing is ranked"
+    found = ", ".join(map(visible, result.present)) or "none"
+    return (
+        f"no completed cell has the metric {show(result.spec.metric)}, found {found};"
+        " write one of these as [sweep] metric"
+    )
+
+
 def state(result: Aggregate) -> str:
     """How much of the grid the report stands on."""
     counts = result.counts
     words = f"{counts['completed']:,} of {len(result.cells):,} cells completed"
     words += f", {counts['failed']:,} failed" if counts["failed"] else ""
     words += f", {counts['pending']:,} pending" if counts["pending"] else ""
+    words += f", {result.stopped_early:,} stopped early" if result.stopped_early else ""
+    words += f", {result.absent:,} without {visible(result.spec.metric)}" if result.absent else ""
     return words + (f", {result.diverged:,} diverged" if result.diverged else "")
+
+
+def mixed(result: Aggregate) -> str:
+    """What was not the same for all results, in one sentence; "" if everything was."""
+    return "Mixed: " + visible("; ".join(result.mixtures)) if result.mixtures else ""
 
 
 def caption(result: Aggregate, width: int, lines: int = 5) -> str:
@@ -74,6 +97,8 @@ def caption(result: Aggregate, width: int, lines: int = 5) -> str:
         parts.append(f"Fixed: {join(result.spec.grid.fixed)}.")
     if result.defaults:
         parts.append(f"Defaults: {join(result.defaults)}.")
+    if result.mixtures:
+        parts.insert(1, mixed(result) + ".")
     wrapped = [line for part in parts for line in textwrap.wrap(part, width)]
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], clip(wrapped[lines - 1], width - 2) + " …"]

@@ -10,9 +10,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gridrun.aggregate import Aggregate, Curve
 from gridrun.report.captions import caption, clip, show
-from gridrun.report.figures import COLOURS, GREY, INK, plain, save
+from gridrun.report.figures import COLOURS, GREY, INK, clipped, drawable, plain, save
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.curves import Curve
 
 PANELS = 2
 WIDTH = 62  # characters of a label
@@ -60,6 +61,8 @@ def draw_curves(result: Aggregate, path: Path) -> None:
     """Draw the selection metric in one panel and a loss, or the next best, in another."""
     metrics = panels(result)[:PANELS]
     words = caption(result, 150)
+    if note := clipped(result):
+        words = f"{note}.\n{words}"
     half = middle(result)
     bottom = 0.35 + 0.16 * (words.count("\n") + 1)
     labels = [fold(curve) for curve in result.curves]
@@ -110,7 +113,7 @@ def _draw_panel(axes: Axes, result: Aggregate, metric: str) -> list[Line2D]:
     half = middle(result)
     longest, drawn, handles = 1, [], []
     for place, curve in enumerate(result.curves):
-        values = curve.history.get(metric, [])
+        values = drawable(curve.history.get(metric, [])).tolist()
         longest = max(longest, len(values))
         good = place < half
         epochs = range(1, len(values) + 1)
@@ -125,7 +128,8 @@ def _draw_panel(axes: Axes, result: Aggregate, metric: str) -> list[Line2D]:
             zorder=3,
         )
         drawn += [value for value in values if math.isfinite(value)]
-    if drawn and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
+    # Beyond these matplotlib looks for powers of ten that no float holds.
+    if drawn and 1e-100 < min(drawn) <= max(drawn) / 100 < 1e100:
         axes.set_yscale("log")
     axes.set_title(plain(metric), fontsize=11, color=INK)
     axes.set_xlabel("epoch", fontsize=9.5)

@@ -10,16 +10,19 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gridrun.aggregate import Floats
 from gridrun.cell import Value
 from gridrun.grid import Axis
 from gridrun.report.captions import clip, show
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.layout import Floats
+from gridrun.terminal import visible
 
 DPI = 150
 INK, GREY, ACCENT = "#1f2933", "#5f6b7a", "#d6336c"
@@ -27,11 +30,12 @@ INK, GREY, ACCENT = "#1f2933", "#5f6b7a", "#d6336c"
 COLOURS = "viridis"
 LOG_FROM = 30.0  # an axis whose largest value is so many times its smallest is drawn on a log scale
 MOST_TICKS = 8
+LIMIT = 1e250  # beyond it differences, margins and squares within matplotlib overflow
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib draws as it stands."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib draws as it stands; half a character it refuses."""
+    return visible(text, keep="\n").replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -42,11 +46,26 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=DPI, facecolor="white", format="png", metadata={"Software": None})
 
 
+def drawable(values: Any) -> Floats:
+    """Metrics as pictures show them: what lies beyond the limit lies on it."""
+    return np.asarray(np.clip(np.asarray(values, float), -LIMIT, LIMIT))
+
+
+def clipped(result: Aggregate) -> str:
+    """A sentence for captions where that moved something."""
+    shown = [result.by_combination]
+    shown += [np.array(values) for curve in result.curves for values in curve.history.values()]
+    # NaN is beyond nothing.
+    beyond = any((np.abs(values) > LIMIT).any() for values in shown)
+    return f"Metrics beyond ±{LIMIT:g} are drawn there" if beyond else ""
+
+
 @dataclass(frozen=True)
 class Scale:
     """Where an axis's values lie in a picture. `kept` are the values drawn, ascending in position.
 
-    `positions` has one entry for each of `kept`; `ticks` pairs a position with its label.
+    `positions` has one entry for each of `kept`; `ticks` pairs a position with its label. `even` is
+    whether numbers lie evenly as they are too far apart, or too near each other, to be drawn by size.
     """
 
     axis: Axis
@@ -54,10 +73,11 @@ class Scale:
     positions: Floats
     ticks: tuple[tuple[float, str], ...]
     log: bool
+    even: bool = False
 
     @property
     def label(self) -> str:
-        return self.axis.name + (" (log scale)" if self.log else "")
+        return self.axis.name + (" (log scale)" if self.log else " (evenly spaced)" if self.even else "")
 
 
 def is_numeric(axis: Axis) -> bool:
@@ -77,7 +97,8 @@ def scale(axis: Axis, most: int, always: int | None = None) -> Scale:
         order.sort(key=numbers.__getitem__)
     kept = thin(order, most, always)
     log = numeric and min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_FROM
-    if numeric:
+    even = numeric and not log and not _drawable_by_size(numbers)
+    if numeric and not even:
         places = [math.log10(numbers[i]) if log else numbers[i] for i in kept]
     else:
         places = [float(i) for i in range(len(kept))]
@@ -88,7 +109,12 @@ def scale(axis: Axis, most: int, always: int | None = None) -> Scale:
         # Labels nearer than a twentieth of the axis would be printed over each other.
         if not ticks or places[i] - ticks[-1][0] >= span / 20:
             ticks.append((places[i], clip(tick(axis.values[kept[i]]), 16)))
-    return Scale(axis, tuple(kept), np.array(places), tuple(ticks), log)
+    return Scale(axis, tuple(kept), np.array(places), tuple(ticks), log, even)
+
+
+def _drawable_by_size(numbers: list[float]) -> bool:
+    largest, span = max(map(abs, numbers)), max(numbers) - min(numbers)
+    return largest <= LIMIT and (len(numbers) == 1 or span > max(1e-9 * largest, 1 / LIMIT))
 
 
 def tick(value: Value) -> str:

@@ -14,16 +14,18 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from gridrun.aggregate import SHOWN_FAILURES, Aggregate
-from gridrun.report.captions import clip, join, selected_on, show, show_metric, state, title
+from gridrun.report.captions import clip, join, missing, mixed, selected_on, show, show_metric, state, title
 from gridrun.report.curves import colour, label, middle, panels
-from gridrun.report.figures import ACCENT
-from gridrun.report.surfaces import Surface, heading, surfaces, z_range
-from gridrun.report.tables import rows_of
+from gridrun.report.figures import ACCENT, clipped, drawable
+from gridrun.report.surfaces import Surface, heading, surfaces, undrawn, z_range
+from gridrun.report.tables import note_on, rows_of
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.gather import SHOWN_FAILURES
 from gridrun.terminal import visible
 
 TOP = 200
 SHOWN_CURVES = 6
+NOTHING = "None: no combination is ranked."
 CAMERA = {"eye": {"x": -1.5, "y": -1.7, "z": 0.95}}
 
 PAGE = Template("""<!DOCTYPE html>
@@ -51,18 +53,18 @@ pre { overflow: auto; background: #f3f5f7; padding: .8em; }
 </head>
 <body>
 <h1>$title</h1>
-<p class="note">$selected. $state.</p>
+<p class="note">$selected. $state. $mixed</p>
 <h2>Leaderboard</h2>
-<p class="note">$shown. A click on a heading sorts.</p>
+<p class="note">$shown.</p>
 <div class="scroll"><table id="best">$table</table></div>
 <h2>Surfaces</h2>
-<p class="note">$selected. One colour scale for all. $notes</p>
+<p class="note">$surfaced</p>
 <div class="plots">$surfaces</div>
 <h2>Curves</h2>
-<p class="note">The best and the worst combinations by epoch.</p>
+<p class="note">$curved</p>
 <div class="plots">$curves</div>
 <h2>Main effects</h2>
-<p class="note">Mean of $metric for each value of an axis, over all values of the others.</p>
+<p class="note">$averaged</p>
 <div class="plots">$effects</div>
 <h2>Parameters</h2>
 <h3>Fixed</h3>$fixed
@@ -98,34 +100,58 @@ document.querySelectorAll("#best th").forEach((head, column) => {
 
 def write_page(result: Aggregate, path: Path) -> None:
     """Write the page."""
-    drawn = list(surfaces(result))
+    ranked = len(result.best) > 0
+    drawn = list(surfaces(result)) if ranked else []
     spec = result.spec
-    shown = min(TOP, len(result.best))
-    notes = drawn[0].note + ". " if drawn and drawn[0].note else ""
-    held = {heading(surface).partition("held at")[2] for surface in drawn} - {""}
-    notes += "".join(f"Other axes held at{words}. " for words in sorted(held))
+    shown = f"The best {min(TOP, len(result.best)):,} of {len(result.best):,} combinations"
+    shown += "; all are in best.csv. A click on a heading sorts"
+    if note := note_on(result, TOP):
+        shown += f". {note}"
+    notes = "".join(f"{words}. " for words in _notes(result, drawn))
     text = PAGE.substitute(
         title=_safe(spec.name),
         plotly=get_plotlyjs(),
         selected=_safe(selected_on(result)),
         state=_safe(state(result)),
-        shown=f"The best {shown:,} of {len(result.best):,} combinations; all are in best.csv",
+        shown=_safe(shown if ranked else missing(result)),
         table=_table(result),
-        notes=_safe(notes),
+        surfaced=_safe(f"{selected_on(result)}. One colour scale for all. {notes}" if ranked else NOTHING),
+        curved=_safe("The best and the worst combinations by epoch." if ranked else NOTHING),
+        averaged=_safe(
+            f"Mean of {spec.metric} for each value of an axis, over all combinations that have it."
+            if ranked
+            else NOTHING
+        ),
         surfaces="".join(_surface(result, surface, place) for place, surface in enumerate(drawn)),
         curves="".join(_curve(result, name, i) for i, name in enumerate(panels(result)[:SHOWN_CURVES])),
-        metric=_safe(spec.metric),
-        effects="".join(_effect(result, name, i) for i, name in enumerate(result.main_effects)),
+        effects="".join(
+            _effect(result, name, i) for i, name in enumerate(result.main_effects if ranked else ())
+        ),
         fixed=_list(spec.grid.fixed),
-        train=_safe(spec.train),
+        train=_safe(spec.trainer.name),
         defaults=_list(result.defaults),
+        mixed=_safe(mixed(result)),
         failures=_failures(result),
     )
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def _notes(result: Aggregate, drawn: list[Surface]) -> list[str]:
+    """What is left out of the surfaces, and at what the other axes are held."""
+    if not drawn:
+        return []
+    notes = dict.fromkeys(": ".join(filter(None, [s.part, s.note])) for s in drawn if s.note)
+    held = {
+        ("Other axes" if not s.part else f"{s.part}: other axes") + f" held at{words}"
+        for s in drawn
+        if (words := heading(s).partition("held at")[2])
+    }
+    return [words for words in (*notes, clipped(result), *sorted(held), undrawn(result)) if words]
+
+
 def _safe(text: str) -> str:
-    return html.escape(visible(text))
+    # As it stands between tags, never within one: quotes need no escape, and plotly would show it.
+    return html.escape(visible(text), quote=False)
 
 
 def _table(result: Aggregate) -> str:
@@ -184,13 +210,14 @@ def _plot(data: list[Any], name: str, heading: str, height: int, **layout: Any) 
 
 
 def _numbers(values: Any) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return [float(value) if math.isfinite(value) else None for value in drawable(values)]
 
 
 def _surface(result: Aggregate, surface: Surface, place: int) -> str:
     low, high = z_range(result)
     x, metric = surface.x, result.spec.metric
-    name = ", ".join(f"{key} = {clip(value, 40)}" for key, value in surface.at) or metric
+    name = ", ".join(f"{key} = {clip(value, 40)}" for key, value in surface.at)
+    name = ": ".join(filter(None, [surface.part, name])) or metric
     x_axis = {
         "title": {"text": _safe(x.label)},
         "tickvals": [at for at, _ in x.ticks],
@@ -238,7 +265,7 @@ def _surface(result: Aggregate, surface: Surface, place: int) -> str:
             go.Scatter3d(
                 x=[float(x.positions[i])],
                 y=[float(y.positions[j])],
-                z=[float(surface.z[i, j])],
+                z=[float(surface.drawn[i, j])],
                 mode="markers+text",
                 text=[f"best {show_metric(float(surface.z[i, j]))}"],
                 textposition="top center",

@@ -15,13 +15,31 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
-from gridrun.aggregate import Aggregate, Floats
+from gridrun.grid import Zip
 from gridrun.report.captions import caption, clip, selected_on, show, show_metric
-from gridrun.report.figures import ACCENT, COLOURS, GREY, INK, Scale, is_numeric, plain, save, scale, thin
-from gridrun.terminal import visible
+from gridrun.report.figures import (
+    ACCENT,
+    COLOURS,
+    GREY,
+    INK,
+    LIMIT,
+    Scale,
+    clipped,
+    drawable,
+    is_numeric,
+    plain,
+    save,
+    scale,
+    thin,
+)
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.layout import Floats, Part
+from gridrun.results.ranking import mean_where
+from gridrun.selection import merits
 
 MOST_VALUES = 48  # values of an axis in one surface
 MOST_SURFACES = 12
+MOST_PARTS = 4  # so many [[grid]] have surfaces
 SEAM = (1.0, 1.0, 1.0, 0.8)
 MOST_DOTS = 400
 ELEVATION = 27.0
@@ -33,10 +51,12 @@ QUADS = 9_000  # facets in one surface
 class Surface:
     """One picture: the metric over x and y (a line where y is None), other axes held at `at`.
 
+    `part` says of which [[grid]] it is, where there are several.
     `z` has the shape (values of x, values of y); `best` is where the best of all lies, if it lies here.
     """
 
     name: str
+    part: str
     x: Scale
     y: Scale | None
     at: tuple[tuple[str, str], ...]
@@ -45,10 +65,15 @@ class Surface:
     best: tuple[int, int] | None
     note: str
 
+    @property
+    def drawn(self) -> Floats:
+        """`z` as far as it can be drawn."""
+        return drawable(self.z)
+
 
 @dataclass(frozen=True)
-class Layout:
-    """Which axes span the surfaces (x, y), which one tells them apart (third), which are held."""
+class Plan:
+    """Which axes of a part span its surfaces (x, y), which one tells them apart (third), which are held."""
 
     x: int
     y: int | None
@@ -56,72 +81,108 @@ class Layout:
     held: tuple[int, ...]
 
 
-def lay_out(result: Aggregate) -> Layout:
+def lay_out(part: Part, values: Floats) -> Plan:
     """Choose the axes: the two that matter most span the surfaces, the one after them tells them apart.
 
     Numbers come before texts, as a surface over names has no slope; axes of a single value come last.
     """
 
     def weight(place: int) -> tuple[bool, bool, float, int]:
-        axis = result.axes[place]
-        means = result.main_effects[axis.name]["mean"]
-        spread = float(means.max() - means.min())
-        spread = 0.0 if math.isnan(spread) else spread
+        axis = part.axes[place]
+        rows = np.moveaxis(values, place, 0).reshape(len(axis.values), -1)
+        means = mean_where(rows, np.isfinite(rows))
+        means = means[~np.isnan(means)]
+        # Two near 1e308 have no difference.
+        spread = float(means.max()) / 2 - float(means.min()) / 2 if means.size else 0.0
         return (len(axis.values) > 1, is_numeric(axis), spread, len(axis.values))
 
-    ranked = sorted(range(len(result.axes)), key=weight, reverse=True)
-    varied = [place for place in ranked if len(result.axes[place].values) > 1] or ranked[:1]
+    ranked = sorted(range(len(part.axes)), key=weight, reverse=True)
+    varied = [place for place in ranked if len(part.axes[place].values) > 1] or ranked[:1]
     spanning = sorted(varied[:2])
     third = varied[2] if len(varied) > 2 else None
-    held = [place for place in range(len(result.axes)) if place not in (*spanning, third)]
-    return Layout(spanning[0], spanning[1] if len(spanning) > 1 else None, third, tuple(held))
+    held = [place for place in range(len(part.axes)) if place not in (*spanning, third)]
+    return Plan(spanning[0], spanning[1] if len(spanning) > 1 else None, third, tuple(held))
 
 
 def surfaces(result: Aggregate) -> Iterator[Surface]:
-    """Yield every surface worth drawing, in the order of the third axis's values."""
-    layout, axes, best = lay_out(result), result.axes, result.best_index
-    where = best if best is not None else (0,) * len(axes)
-    x = scale(axes[layout.x], MOST_VALUES, where[layout.x])
-    y = None if layout.y is None else scale(axes[layout.y], MOST_VALUES, where[layout.y])
+    """Yield every surface worth drawing: of the [[grid]] that the best is in, then of the others.
+
+    Those of one [[grid]] follow the values of the third axis.
+    """
+    drawn, files = drawn_parts(result), _Files()
+    for number, part in drawn:
+        prefix = f"[[grid]] {number}" if len(result.layout.parts) > 1 else ""
+        yield from _surfaces_of(result, part, prefix, MOST_SURFACES // len(drawn), files)
+
+
+def drawn_parts(result: Aggregate) -> list[tuple[int, Part]]:
+    """The parts that have surfaces, with their numbers from 1: some, where there are many."""
+    # A [[grid]] of one combination is no surface, nor is one of which all is left out.
+    numbered = [
+        (number, part)
+        for number, part in enumerate(result.layout.parts, start=1)
+        if part.axes and (part is result.part or (part.rows >= 0).sum() > 1)
+    ]
+    numbered.sort(key=lambda found: found[1] is not result.part)
+    return numbered[:MOST_PARTS]
+
+
+def undrawn(result: Aggregate) -> str:
+    """Which parts have no surfaces, what gaps are, what a zip is; "" where there is nothing to say."""
+    drawn, every = len(drawn_parts(result)), len(result.layout.parts)
+    words = [f"{drawn} of {every} [[grid]] drawn, first that with the best"] if drawn < every else []
+    if any((part.rows < 0).any() for part in result.layout.parts):
+        words.append("gaps are what [[exclude]] leaves out, what diverged or is not completed")
+    words += [f"{z.name} is {_members(z)}, which move together" for z in result.spec.grid.zips]
+    return "; ".join(words)
+
+
+def _members(z: Zip) -> str:
+    return " and ".join(member.name for member in z.members)
+
+
+def _surfaces_of(result: Aggregate, part: Part, prefix: str, most: int, files: "_Files") -> Iterator[Surface]:
+    axes, values = part.axes, part.cube(result.by_combination)
+    plan = lay_out(part, values)
+    # Of equals the first in grid order, as in the ranking.
+    found = np.unravel_index(merits(values, result.spec.mode).argmax(), values.shape)
+    where = tuple(int(place) for place in found)
+    best = where if part is result.part and result.has_best else None
+    x = scale(axes[plan.x], MOST_VALUES, where[plan.x])
+    y = None if plan.y is None else scale(axes[plan.y], MOST_VALUES, where[plan.y])
     note = "; ".join(
         f"{len(s.kept)} of {len(s.axis.values)} values of {s.axis.name} drawn"
         for s in (x, y)
         if s is not None and len(s.kept) < len(s.axis.values)
     )
-    held = tuple((axes[p].name, show(axes[p].values[where[p]])) for p in layout.held)
+    held = tuple((axes[p].name, show(axes[p].values[where[p]])) for p in plan.held)
     index: list[Any] = list(where)
-    index[layout.x] = slice(None)
-    if layout.y is not None:
-        index[layout.y] = slice(None)
+    index[plan.x] = slice(None)
+    if plan.y is not None:
+        index[plan.y] = slice(None)
     picked: list[int | None] = [None]
-    if layout.third is not None:
-        values = axes[layout.third].values
-        picked = list(thin(range(len(values)), MOST_SURFACES, where[layout.third]))
-        if len(picked) < len(values):
-            note = "; ".join(
-                filter(
-                    None, [note, f"{len(picked)} of {len(values)} values of {axes[layout.third].name} drawn"]
-                )
-            )
-    files = _Files()
+    if plan.third is not None:
+        there = axes[plan.third].values
+        picked = list(thin(range(len(there)), most, where[plan.third]))
+        if len(picked) < len(there):
+            few = f"{len(picked)} of {len(there)} values of {axes[plan.third].name} drawn"
+            note = "; ".join(filter(None, [note, few]))
     for pick in picked:
         at: tuple[tuple[str, str], ...] = ()
-        if pick is not None and layout.third is not None:
-            index[layout.third] = pick
-            at = ((axes[layout.third].name, show(axes[layout.third].values[pick])),)
-        z = result.values[tuple(index)]
+        if pick is not None and plan.third is not None:
+            index[plan.third] = pick
+            at = ((axes[plan.third].name, show(axes[plan.third].values[pick])),)
+        z = values[tuple(index)]
         z = z[list(x.kept)] if y is None else z[np.ix_(x.kept, y.kept)]
-        here = best is not None and (pick is None or layout.third is None or best[layout.third] == pick)
+        here = best is not None and (pick is None or plan.third is None or best[plan.third] == pick)
         spot = (
-            (x.kept.index(where[layout.x]), 0 if y is None else y.kept.index(where[layout.y or 0]))
+            (x.kept.index(where[plan.x]), 0 if y is None else y.kept.index(where[plan.y or 0]))
             if here
             else None
         )
-        if at:
-            name = files.name(f"{at[0][0]}-{at[0][1]}")
-        else:
-            name = files.name("-".join(s.axis.name for s in (x, y) if s is not None))
-        yield Surface(name, x, y, at, held, z.reshape(len(x.kept), -1), spot, note)
+        words = f"{at[0][0]}-{at[0][1]}" if at else "-".join(s.axis.name for s in (x, y) if s is not None)
+        name = files.name(f"grid-{prefix.partition(' ')[2]}-{words}" if prefix else words)
+        yield Surface(name, prefix, x, y, at, held, z.reshape(len(x.kept), -1), spot, note)
 
 
 class _Files:
@@ -142,47 +203,50 @@ class _Files:
 
 def z_range(result: Aggregate) -> tuple[float, float]:
     """One range for all pictures, so that they can be laid side by side."""
-    finite = result.values[np.isfinite(result.values)]
+    finite = drawable(result.by_combination[np.isfinite(result.by_combination)])
     if not finite.size:
         return 0.0, 1.0
     low, high = float(finite.min()), float(finite.max())
     # A flat surface gets room that its own size can tell from rounding.
     room = max(0.5, abs(low) / 20)
-    return (low, high) if high - low > abs(low) * 1e-9 else (low - room, high + room)
+    return (low, high) if high - low > max(abs(low) * 1e-9, 1 / LIMIT) else (low - room, high + room)
 
 
 def heading(surface: Surface) -> str:
     """What is held, in words."""
     words = ", ".join(f"{name} = {clip(value, 40)}" for name, value in surface.at)
+    words = ": ".join(filter(None, [surface.part, words]))
     held = ", ".join(f"{name} = {clip(value, 24)}" for name, value in surface.held)
     if held:
-        words += ("; " if words else "") + f"held at the best cell's {clip(held, 100)}"
+        whose = "its" if surface.part else "the"
+        words += ("; " if words else "") + f"held at {whose} best cell's {clip(held, 100)}"
     return words
 
 
 def draw_surfaces(result: Aggregate, directory: Path) -> list[str]:
     """Draw every surface; return the files' names."""
-    drawn = list(surfaces(result))
-    view = _view(drawn)
-    for surface in drawn:
-        if surface.y is None:
-            _draw_line(result, surface, directory / surface.name)
-        else:
-            _draw_surface(result, surface, surface.y, view, directory / surface.name)
-    return [surface.name for surface in drawn]
+    names = []
+    for _, part in itertools.groupby(surfaces(result), key=lambda surface: surface.part):
+        drawn = list(part)
+        view = _view(drawn)
+        for surface in drawn:
+            if surface.y is None:
+                _draw_line(result, surface, directory / surface.name)
+            else:
+                _draw_surface(result, surface, surface.y, view, directory / surface.name)
+            names.append(surface.name)
+    return names
 
 
 def _frame(result: Aggregate, surface: Surface) -> tuple[Figure, float, float]:
     """A figure with heading and caption; and the share of its height between them."""
     words = caption(result, 118)
-    if surface.note:
-        words = f"{surface.note}.\n{words}"
+    if notes := "; ".join(filter(None, [surface.note, undrawn(result), clipped(result)])):
+        words = f"{notes}.\n{words}"
     height = 6.9
     figure = Figure(figsize=(8.4, height))
     bottom = 0.3 + 0.16 * (words.count("\n") + 1)
-    figure.text(
-        0.04, 1 - 0.36 / height, plain(visible(result.spec.metric)), fontsize=14, weight="bold", color=INK
-    )
+    figure.text(0.04, 1 - 0.36 / height, plain(result.spec.metric), fontsize=14, weight="bold", color=INK)
     figure.text(
         0.04, 1 - 0.62 / height, plain(heading(surface) or selected_on(result)), fontsize=10, color=INK
     )
@@ -199,7 +263,7 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     axes.autoscale(enable=False)
     low, high = z_range(result)
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
-    x, z = surface.x, surface.z
+    x, z = surface.x, surface.drawn
     facets, heights = _facets(x.positions, y.positions, z)
     forward, right, up = _screen(x, y, high - low, view)
     seams = _seams(x.positions, y.positions, z) + 0.04 * forward
@@ -219,7 +283,7 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
             )
         )
     _mark(axes, surface, y, result.spec.mode)
-    _dress(axes, x, y, plain(visible(result.spec.metric)))
+    _dress(axes, x, y, plain(result.spec.metric))
     margin = 0.06 * (high - low)
     axes.set_zlim(low - margin, high + margin)
     axes.set_proj_type("ortho")
@@ -239,7 +303,7 @@ def _mark(axes: Any, surface: Surface, y: Scale, mode: str) -> None:
         return
     signed = np.where(np.isnan(z), -np.inf, z if mode == "max" else -z)
     i, j = surface.best or np.unravel_index(int(np.argmax(signed)), z.shape)
-    spot = (surface.x.positions[i], y.positions[j], z[i, j])
+    spot = (surface.x.positions[i], y.positions[j], surface.drawn[i, j])
     star = surface.best is not None
     axes.scatter(
         *([v] for v in spot),
@@ -354,7 +418,7 @@ def _view(drawn: list[Surface]) -> float:
     if not drawn or drawn[0].y is None:
         return -60.0
     with np.errstate(invalid="ignore"):
-        stack = np.stack([surface.z for surface in drawn])
+        stack = np.stack([surface.drawn for surface in drawn])
     rows, columns = stack.shape[1], stack.shape[2]
     lows = {}
     for azim, i, j in ((-130, 0, 0), (-40, -1, 0), (50, -1, -1), (140, 0, -1)):
@@ -370,13 +434,13 @@ def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
     """One axis: a line through its values."""
     figure, bottom, top = _frame(result, surface)
     axes = figure.add_axes((0.11, bottom + 0.1, 0.85, top - bottom - 0.13))
-    x, z = surface.x, surface.z[:, 0]
+    x, z = surface.x, surface.drawn[:, 0]
     axes.plot(x.positions, z, color=matplotlib.colormaps[COLOURS](0.3), marker="o", markersize=6, linewidth=2)
     if surface.best is not None:
         i = surface.best[0]
         axes.plot(x.positions[i], z[i], marker="*", markersize=17, color=ACCENT, markeredgecolor="white")
         axes.annotate(
-            f"best {show_metric(float(z[i]))}",
+            f"best {show_metric(float(surface.z[i, 0]))}",
             (x.positions[i], z[i]),
             xytext=(0, 12),
             textcoords="offset points",
@@ -389,7 +453,7 @@ def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
     axes.set_ylim(low - 0.08 * (high - low), high + 0.14 * (high - low))
     axes.set_xticks([at for at, _ in x.ticks], labels=[plain(text) for _, text in x.ticks])
     axes.set_xlabel(plain(x.label), fontsize=10)
-    axes.set_ylabel(plain(visible(result.spec.metric)), fontsize=10)
+    axes.set_ylabel(plain(result.spec.metric), fontsize=10)
     axes.tick_params(labelsize=9, colors=GREY)
     axes.grid(visible=True, color="#e4e7eb", linewidth=0.8)
     for side in ("top", "right"):

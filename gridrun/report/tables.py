@@ -1,6 +1,9 @@
 """The leaderboard, for the terminal and as a picture."""
 
+import math
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from gridrun.aggregate import Aggregate
-from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title
+from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title, title_of_count
 from gridrun.report.figures import GREY, INK, plain, save
+from gridrun.results.aggregate import Aggregate
 from gridrun.terminal import visible
 
 PICTURED = 20
@@ -37,8 +40,10 @@ def leaderboard(result: Aggregate, top: int) -> Table:
         )
     for row in rows:
         table.add_row(*(Text(value) for value in row), style="bold" if row[0] == "1" else None)
-    if len(rows) < len(result.best):
-        table.caption = Text(f"{len(rows)} of {len(result.best):,}; all are in best.csv")
+    words = [f"{len(rows)} of {len(result.best):,}; all are in best.csv"] * (len(rows) < len(result.best))
+    words += [note] if (note := note_on(result, top)) else []
+    table.caption = Text("\n".join(words)) if words else None
+    table.caption_justify = "left"
     return table
 
 
@@ -47,24 +52,54 @@ def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
     names, axes = result.names, [axis.name for axis in result.axes]
     at = [] if result.budget is None else [result.budget.name]
     header = ["#", *axes, visible(names.metric), *at]
-    rows = []
     best = result.best.head(top)
     columns = {name: best[name].tolist() for name in best.columns}
-    for index in range(len(best)):
-        metric = show_metric(columns[names.metric][index])
-        if result.spec.grid.replicates:
-            std, count = columns[names.std][index], columns[names.count][index]
-            spread = f"{std:.4f}" if 1e-4 <= std < 1e5 else f"{std:.2g}"
-            metric += f" ± {spread}" if not pd.isna(std) else f" (n = {count})"
-        rows.append(
-            [
-                str(index + 1),
-                *(show(columns[name][index]) for name in axes),
-                metric,
-                *(show(columns[name][index]) for name in at),
-            ]
-        )
+    found = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    rows = [
+        [
+            str(rank),
+            # NaN is no value: the combination has not got the parameter.
+            *("" if row[name] != row[name] else show(row[name]) for name in axes),
+            _metric(result, row),
+            *(show(row[name]) for name in at),
+        ]
+        for rank, row in enumerate(found, start=1)
+    ]
     return header, rows
+
+
+def _metric(result: Aggregate, row: dict[str, Any]) -> str:
+    """The metric, its deviation over replicates, and whether some of these are missing."""
+    names, wanted = result.names, result.replicates
+    words = show_metric(row[names.metric])
+    count = row[names.count] if result.spec.grid.replicates else 1
+    if result.spec.grid.replicates and not math.isnan(std := row[names.std]):
+        words += f" ± {std:.4f}" if 1e-4 <= std < 1e5 else f" ± {std:.2g}"
+    if count < wanted:
+        return f"{words} ({count} of {wanted})"
+    if row[names.failed]:
+        return f"{words} ({row[names.failed]} failed)" if wanted > 1 else f"{words} (failed later)"
+    return f"{words} (n = 1)" if result.spec.grid.replicates and wanted == 1 else words
+
+
+def note_on(result: Aggregate, top: int) -> str:
+    """What the marks beside the metrics of the best `top` combinations mean; nothing if there are none."""
+    names, wanted, best = result.names, result.replicates, result.best.head(top)
+    if best.empty:
+        return ""
+    count = best[names.count] if result.spec.grid.replicates else pd.Series(1, index=best.index)
+    few, failed = count < wanted, best[names.failed]
+    notes, kind = [], title_of_count(result).lower() if wanted > 1 else ""
+    if few.any():
+        reasons = ["failed"] if failed[few].any() else []
+        if (count + failed)[few].lt(wanted).any():
+            reasons += ["are pending"] if result.counts["pending"] else []
+            reasons += [f"have no {visible(result.spec.metric)}"] if result.absent else []
+        notes.append(f"(k of {wanted}): the mean of k {kind}, as the others {' or '.join(reasons)}")
+    if (failed[~few] > 0).any() and result.budget is not None:
+        mark = f"(k failed): k {kind}" if wanted > 1 else "(failed later): it"
+        notes.append(f"{mark} failed on the way to a larger {result.budget.name}")
+    return "; ".join(notes)
 
 
 def draw_table(result: Aggregate, path: Path) -> None:
@@ -75,6 +110,8 @@ def draw_table(result: Aggregate, path: Path) -> None:
     chars = [max(len(name), *(len(row[i]) for row in rows)) + 3 for i, name in enumerate(header)]
     width = max(6.5, 0.105 * sum(chars))
     words = caption(result, int(width * 17))
+    if note := note_on(result, PICTURED):
+        words = f"{textwrap.fill(note, int(width * 17))}.\n{words}"
     row_height, top, bottom = 0.29, 0.95, 0.3 + 0.17 * (words.count("\n") + 1)
     height = top + row_height * len(rows) + bottom
     figure = Figure(figsize=(width, height))

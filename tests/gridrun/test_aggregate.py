@@ -3,17 +3,18 @@
 import math
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gridrun.aggregate import Aggregate, aggregate
 from gridrun.cell import Identity, Params
-from gridrun.errors import InputError
+from gridrun.outcome import Failure, Outcome
+from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.spec import Spec
-from gridrun.store import Failure, Outcome, Store
+from gridrun.store import Store
 
 HEAD = '[sweep]\nname = "t"\ntrain = "no_such_module:train"\nmetric = "score"\n'
 History = list[dict[str, float]]
@@ -25,7 +26,7 @@ def fill(
     """Record outcomes: None is pending, a history shorter than the budget has failed."""
     spec = Spec.parse(text, "grid.toml")
     grid = spec.grid
-    identity = Identity(spec.train, "1", ((None, grid.trajectory_count),))
+    identity = Identity(spec.trainer.name, "1", ((None, grid.trajectory_count),))
     with Store.write(directory) as store:
         store.begin(text, identity, defaults or {}, {})
         outcomes = []
@@ -55,7 +56,7 @@ def test_cells_stand_in_grid_order_with_the_metrics_of_their_own_budget(tmp_path
     text = HEAD + 'budget = "epochs"\n[grid]\na = [1, 2]\nepochs = [3, 1]\nb = [0.5, 0.25]\n'
     fill(tmp_path, text, lambda p: [{"score": 100 * p["a"] + p["b"] + k} for k in (1, 2, 3)])  # type: ignore[operator]
     cells = read(tmp_path).cells
-    assert list(cells.columns) == ["cell", "a", "epochs", "b", "status", "score"]
+    assert list(cells.columns) == ["cell", "a", "epochs", "b", "status", "epoch", "score"]
     assert cells["epochs"].tolist() == [3, 3, 1, 1, 3, 3, 1, 1]
     assert cells["b"].tolist() == [0.5, 0.25] * 4
     expected = 100 * cells["a"] + cells["b"] + cells["epochs"]
@@ -67,7 +68,7 @@ def test_ids_are_those_of_the_grid(tmp_path: Path) -> None:
     text = HEAD + 'budget = "epochs"\n[grid]\na = [1, 2]\nepochs = [3, 1]\n[replicate]\nseed = [0, 1]\n'
     fill(tmp_path, text, lambda _: [{"score": 1.0}] * 3)
     spec = Spec.parse(text, "x")
-    identity = Identity(spec.train, "1", ((None, 4),))
+    identity = Identity(spec.trainer.name, "1", ((None, 4),))
     assert read(tmp_path).cells["cell"].tolist() == [cell.id for cell in spec.grid.cells(identity)]
 
 
@@ -81,7 +82,7 @@ def test_the_best_over_the_budget_axis_says_where_it_was_reached(tmp_path: Path)
     scores = {1: (0.9, 0.3), 2: (0.2, 0.8)}
     fill(tmp_path, text, lambda p: [{"score": s} for s in scores[p["a"]]])  # type: ignore[index]
     best = read(tmp_path).best
-    assert best.to_dict("list") == {"a": [1, 2], "score": [0.9, 0.8], "epochs": [1, 2]}
+    assert best[["a", "score", "epochs"]].to_numpy().tolist() == [[1, 0.9, 1], [2, 0.8, 2]]
 
 
 @pytest.mark.parametrize(("mode", "order"), [("max", [2, 1]), ("min", [1, 2])])
@@ -118,13 +119,14 @@ def test_what_diverged_never_wins_and_is_counted(tmp_path: Path, mode: str, bad:
     assert result.best["a"].tolist() == [1, 3, 2]
     assert math.isnan(result.best["score"].iloc[2])
     assert result.diverged == 1
-    assert result.best_index == (0,)
+    assert result.has_best
 
 
 def test_a_run_that_diverges_late_keeps_its_earlier_epochs(tmp_path: Path) -> None:
     text = HEAD + 'budget = "epochs"\n[grid]\na = [1]\nepochs = [1, 2]\n'
     fill(tmp_path, text, lambda _: [{"score": 0.5}, {"score": math.nan}])
-    assert read(tmp_path).best.to_dict("list") == {"a": [1], "score": [0.5], "epochs": [1]}
+    best = read(tmp_path).best
+    assert best[["a", "score", "epochs"]].to_numpy().tolist() == [[1, 0.5, 1]]
 
 
 def test_ties_stand_in_grid_order(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_metric_called_like_a_parameter_gets_a_column_of_its_own(tmp_path: Pat
         {"depth": 1},
     )
     assert list(read(tmp_path).cells.columns) == [
-        "cell", "rate", "status",
+        "cell", "rate", "status", "epoch",
         "cell (metric)", "depth (metric)", "rate (metric)", "score", "size (metric)",
     ]  # fmt: skip
 
@@ -169,7 +171,8 @@ def test_a_metric_called_like_a_parameter_gets_a_column_of_its_own(tmp_path: Pat
 def test_axes_called_like_our_columns_are_kept_apart(tmp_path: Path) -> None:
     fill(tmp_path, HEAD + "[grid]\ncell = [1, 2]\nstatus = [3]\n", lambda p: [{"score": p["cell"]}])  # type: ignore[dict-item]
     cells = read(tmp_path).cells
-    assert list(cells.columns) == ["cell (id)", "cell", "status", "status (of the cell)", "score"]
+    names = ["cell (id)", "cell", "status", "status (of the cell)", "epoch", "score"]
+    assert list(cells.columns) == names
 
 
 def test_values_of_every_kind_keep_their_kind(tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ def test_a_budget_axis_alone_is_an_axis_like_another(tmp_path: Path) -> None:
         lambda _: [{"score": float(k)} for k in range(3)],
     )
     result = read(tmp_path)
-    assert result.best.to_dict("list") == {"epochs": [3, 1], "score": [2.0, 0.0]}
+    assert result.best[["epochs", "score"]].to_numpy().tolist() == [[3, 2.0], [1, 0.0]]
     assert len(result.curves) == 1
 
 
@@ -201,16 +204,79 @@ def test_curves_are_means_over_replicates_of_the_best_and_the_worst(tmp_path: Pa
     assert curves[0].history == {"score": [0.0, 71.0]}
 
 
-def test_nothing_completed_is_bad_input(tmp_path: Path) -> None:
-    fill(tmp_path, HEAD + "[grid]\na = [1]\n", lambda _: None)
-    with pytest.raises(InputError, match="no completed cell yet"):
-        read(tmp_path)
+def test_while_nothing_is_completed_or_nothing_has_the_metric_nothing_is_ranked(tmp_path: Path) -> None:
+    histories: dict[object, History | None] = {1: None, 2: [], 3: [{"accuracy": 1.0}]}
+    fill(tmp_path, HEAD + "[grid]\na = [1, 2, 3]\n", lambda p: histories[p["a"]])
+    result = read(tmp_path)
+    assert result.best.empty
+    assert not result.has_best
+    assert result.cells["status"].tolist() == ["pending", "failed", "completed"]
+    assert (result.absent, result.diverged) == (1, 0)
 
 
-def test_a_metric_that_no_cell_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    fill(tmp_path, HEAD + "[grid]\na = [1]\n", lambda _: [{"accuracy": 1.0}])
-    with pytest.raises(InputError, match="'score', found accuracy"):
-        read(tmp_path)
+def test_of_finite_metrics_the_mean_and_the_deviation_are_finite_and_right(tmp_path: Path) -> None:
+    most = sys.float_info.max
+    scores = {
+        1: (1e308, 1.7e308, 1.6e308),
+        2: (most, most, most),
+        3: (-most, most, 0.0),
+        4: (1e-200, 3e-200, 2e-200),
+        5: (1e200, 3e200, 2e200),
+        6: (5e-324, 1e-323, 0.0),
+    }
+    text = HEAD + 'mode = "min"\n[grid]\na = [1, 2, 3, 4, 5, 6]\n[replicate]\nseed = [0, 1, 2]\n'
+    fill(tmp_path, text, lambda p: [{"score": scores[p["a"]][p["seed"]]}])  # type: ignore[index]
+    result = read(tmp_path)
+    found = result.best.set_index("a")
+    for a, values in scores.items():
+        exact = sum(map(Fraction, values)) / 3
+        spread = max(abs(Fraction(value) - exact) for value in values)
+        units = [float((Fraction(v) - exact) / spread) if spread else 0.0 for v in values]
+        deviation = math.sqrt(sum(u * u for u in units) / 2) * spread
+        assert found.loc[a, "score"] == pytest.approx(float(exact), rel=1e-12, abs=5e-324)
+        assert found.loc[a, "score std"] == pytest.approx(float(deviation), rel=1e-12, abs=5e-324)
+    assert found.index.tolist() == [3, 6, 4, 5, 1, 2]
+    assert np.isfinite(result.main_effects["a"]["mean"]).all()
+
+
+def test_two_replicates_as_far_apart_as_floats_go_have_the_largest_deviation_there_is(tmp_path: Path) -> None:
+    most = sys.float_info.max
+    text = HEAD + "[grid]\na = [1]\n[replicate]\nseed = [0, 1]\n"
+    fill(tmp_path, text, lambda p: [{"score": (most, -most)[p["seed"]]}])  # type: ignore[index]
+    assert read(tmp_path).best["score std"].tolist() == [most]
+
+
+def test_an_overflowed_sum_does_not_win(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = [1, 2]\nb = [1, 2, 3]\n[replicate]\nseed = [0, 1]\n"
+    fill(tmp_path, text, lambda p: [{"score": 1e308 if p["a"] == 1 else 1.5e308}])
+    result = read(tmp_path)
+    assert result.best["a"].tolist() == [2, 2, 2, 1, 1, 1]
+    assert result.best["score"].tolist() == [1.5e308] * 3 + [1e308] * 3
+    assert result.main_effects["b"]["mean"].tolist() == [1.25e308] * 3
+
+
+def test_a_combination_knows_how_many_replicates_failed_and_a_cell_of_those_that_did_not(
+    tmp_path: Path,
+) -> None:
+    text = HEAD + 'budget = "epochs"\n[grid]\na = [1, 2]\nepochs = [1, 2]\n[replicate]\nseed = [0, 1, 2]\n'
+    lengths = {(1, 0): 0, (1, 1): 1, (1, 2): 2, (2, 0): 2, (2, 1): 2, (2, 2): 1}
+    fill(tmp_path, text, lambda p: [{"score": float(k)} for k in range(lengths[p["a"], p["seed"]])])  # type: ignore[index]
+    result = read(tmp_path)
+    best = result.best[["a", "score", "score count", "epochs", "failed"]]
+    assert best.to_numpy().tolist() == [[1, 1.0, 1, 2, 2], [2, 1.0, 2, 2, 1]]
+    cells = result.cells.set_index("cell").loc[result.best["cell"]]
+    assert cells[["a", "epochs", "seed", "status"]].to_numpy().tolist() == [
+        [1, 2, 2, "completed"],
+        [2, 2, 0, "completed"],
+    ]
+
+
+def test_no_two_metrics_get_one_column(tmp_path: Path) -> None:
+    metrics = {"score": 1.0, "a": 2.0, "a (metric)": 3.0, "a (metric) (metric)": 4.0, "b (metric)": 5.0}
+    fill(tmp_path, HEAD + "[grid]\na = [1]\n", lambda _: [metrics])
+    row = read(tmp_path).cells.iloc[0].to_dict()
+    assert [row["a" + " (metric)" * k] for k in (0, 1, 2, 3)] == [1, 2.0, 3.0, 4.0]
+    assert row["b (metric)"] == 5.0
 
 
 def test_a_plain_reading_of_the_rules_agrees(tmp_path: Path) -> None:

@@ -2,21 +2,25 @@
 
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
 import pytest
 
-from gridrun.dispatch import PACKAGES, Stop, check_backend
+from gridrun.backends import BACKENDS
+from gridrun.dispatch import check_backend
 from gridrun.dispatch.child import Answer, Death
 from gridrun.dispatch.pool import MOST_BATCH, Event, Pool
 from gridrun.errors import EnvironmentFault, InputError
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Task
+from gridrun.signals import Stop
 from gridrun.spec import Run
-from gridrun.store import Outcome
-from gridrun.worker import Job, Task
+from gridrun.trainers.function import FunctionSettings
 
-JOB = Job("toy:train", (), "accuracy", None, None)
+JOB = Job(FunctionSettings("toy:train"), (), "accuracy", None, None)
 Decide = Callable[[Task], Answer | None]
 
 
@@ -51,6 +55,7 @@ class Obedient:
 
 
 class ObedientSlot:
+    number = 0
     gone = False
 
     def __init__(self, workers: Obedient, host: str) -> None:
@@ -66,6 +71,9 @@ class ObedientSlot:
 
     def check(self) -> None:
         pass
+
+    def epochs(self) -> list[Outcome]:
+        return []
 
 
 def tasks(count: int) -> list[Task]:
@@ -182,13 +190,30 @@ def test_what_travels_with_a_task_is_its_name_and_its_parameters() -> None:
     assert each < 60  # of a hundred that travel together
 
 
-@pytest.mark.parametrize(("backend", "package"), PACKAGES.items())
+@pytest.mark.parametrize(("backend", "package"), [(n, b.package) for n, b in BACKENDS.items() if b.package])
 def test_a_backend_that_is_not_installed_is_told_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, backend: str, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"pip install 'gridrun\[{backend}\]'"):
         check_backend(Run(backend=backend))
+
+
+def test_where_a_batch_has_run_before_it_is_sent_it_is_timed_all_the_same() -> None:
+    """In the backend sequential it is: its batches grew without end, and a kill or Ctrl-C met all of one."""
+
+    class Synchronous(ObedientSlot):
+        def send(self, batch: Sequence[Task]) -> "Future[Answer]":
+            future = super().send(batch)
+            time.sleep(0.03 * len(batch))
+            future.set_result(done(batch))
+            return future
+
+    workers = Obedient([])
+    pool = Pool(JOB, workers, 3, Stop(), lambda _: None)
+    pool.events.put(Synchronous(workers, "here"))
+    assert sum(len(outcomes) for outcomes in pool.run(iter(tasks(8)))) == 8
+    assert [len(batch) for _, batch, _ in workers.sent] == [1] * 8
 
 
 @pytest.mark.parametrize(("slots", "expected"), [(2, 2), (200, 100)])

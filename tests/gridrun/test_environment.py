@@ -10,9 +10,13 @@ import pytest
 
 from gridrun.dispatch.admission import Admission
 from gridrun.dispatch.pool import Event
-from gridrun.environment import compare, describe_process
+from gridrun.environment import compare, describe_process, digest, source_hashes
 from gridrun.errors import EnvironmentFault
-from gridrun.worker import Job, Task, describe, run
+from gridrun.job import Job
+from gridrun.outcome import Task
+from gridrun.surroundings import Surroundings
+from gridrun.trainers.function import FunctionSettings
+from gridrun.worker import describe, run
 
 SOURCE = """
 import beside_it
@@ -29,7 +33,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
     (tmp_path / f"{name}.py").write_text(SOURCE)
     (tmp_path / "beside_it.py").write_text("x = 1\n")
     importlib.invalidate_caches()
-    yield Job(f"{name}:train", (str(tmp_path),), "accuracy", None, None, {"a": 1})
+    yield Job(FunctionSettings(f"{name}:train"), (str(tmp_path),), "accuracy", None, None, {"a": 1})
     sys.path.remove(str(tmp_path))
     for module in (name, "beside_it"):
         sys.modules.pop(module, None)
@@ -37,14 +41,14 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 def test_a_process_is_described_by_versions_by_its_code_and_by_its_data(job: Job, tmp_path: Path) -> None:
     before = describe(job)
-    name = job.train.partition(":")[0]
+    name = job.trainer.name.partition(":")[0]
     assert {"python", "numpy", "joblib", "gridrun", f"code of {name}", "code of beside_it"} <= before.keys()
     assert "code of gridrun.worker" in before
     assert "code of numpy" not in before  # its version says enough
     assert before["fingerprint"] == "data of 1"
     assert compare(before, describe(job)) == ""
     (tmp_path / "beside_it.py").write_text("x = 2\n")
-    assert compare(before, describe_process(job.train, job.path)) == "the code of beside_it differs"
+    assert compare(before, describe_process(job.trainer.name, job.path)) == "the code of beside_it differs"
 
 
 def test_what_only_one_of_two_processes_has_loaded_is_no_difference() -> None:
@@ -77,9 +81,60 @@ def test_refusals_are_told_while_others_work_and_end_the_sweep_when_none_does() 
 
 
 def test_a_train_function_that_has_gone_since_fails_the_cell_with_its_reason() -> None:
-    gone = Job("no_such_module:train", (), "accuracy", None, None)
-    [outcome] = run(gone, [Task("t", {"a": 1}, None)])
+    gone = Job(FunctionSettings("no_such_module:train"), (), "accuracy", None, None)
+    [outcome] = run(gone, [Task("t", {"a": 1}, None)], Surroundings)
     assert outcome.failure is not None
     assert outcome.failure.reason == (
         "importing no_such_module:train raised ModuleNotFoundError: No module named 'no_such_module'"
     )
+
+
+TRAIN = """
+import os, math, first
+import pack.inner as other
+from pack.deep import (  # one of them is a module
+    leaf,
+    nothing,
+)
+from \\
+    second import x
+
+def train(**params):
+    'import text, which is no statement'
+    import third; from gridrun import errors
+"""
+FILES = {
+    "entry.py": TRAIN,
+    "first.py": "from __future__ import annotations",
+    "second.py": "x = 1",
+    "third.py": "import entry  # again",
+    "unused.py": "",
+    "text.py": "",
+    "pack/__init__.py": "",
+    "pack/inner.py": "from . import sibling\nfrom .deep.leaf import y",
+    "pack/sibling.py": "def broken(:",
+    "pack/unused.py": "",
+    "pack/deep/__init__.py": "",
+    "pack/deep/leaf.py": "from .. import up\nfrom ..inner import x",
+    "pack/up.py": "",
+}
+
+
+def test_the_sources_of_a_train_function_are_what_it_imports_at_any_time(tmp_path: Path) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    hashes = source_hashes("entry:train", [str(tmp_path)])
+    expected = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES}
+    assert list(hashes) == sorted(expected - {"unused", "text", "pack.unused"})
+    assert len(digest(hashes)) == 8
+    for name in FILES:
+        (tmp_path / name).write_text(FILES[name] + "\n")
+        changed = digest(source_hashes("entry:train", [str(tmp_path)])) != digest(hashes)
+        assert changed == ("unused" not in name and name != "text.py"), name
+        (tmp_path / name).write_text(FILES[name])
+
+
+def test_a_function_without_sources_has_no_digest() -> None:
+    assert source_hashes("math:sin", ["/nowhere"]) == {}
+    assert digest({}) == ""

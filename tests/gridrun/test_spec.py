@@ -29,13 +29,38 @@ def test_the_study_is_160_cells_in_80_trajectories() -> None:
     ("axis", "values"),
     [
         ('{ from = 1e-5, to = 1e-1, num = 5, scale = "log" }', (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)),
+        ("{ from = 16, to = 128, num = 4, scale = 'log' }", (16, 32, 64, 128)),
+        ("{ from = 1000, to = 1, num = 4, scale = 'log' }", (1000, 100, 10, 1)),
+        ("{ from = 1, to = 10, num = 3, scale = 'log' }", (1.0, 3.16227766017, 10.0)),
+        ("{ from = 16, to = 60, step = 16 }", (16, 32, 48)),
+        ("{ from = 0.1, to = 0.3, step = 0.1 }", (0.1, 0.2, 0.3)),
+        ("{ from = 3, to = 1, step = -1 }", (3, 2, 1)),
         ("{ from = 1, to = 5, num = 3 }", (1, 3, 5)),
         ("{ from = 0.0, to = 1.0, num = 3 }", (0.0, 0.5, 1.0)),
         ('[1, 0.5, "a", true, [6, 16]]', (1, 0.5, "a", True, (6, 16))),
     ],
 )
 def test_an_axis_is_a_list_or_a_range(axis: str, values: tuple[object, ...]) -> None:
-    assert read(f"{HEAD}[grid]\na = {axis}").grid.axes[0].values == values
+    found = read(f"{HEAD}[grid]\na = {axis}").grid.axes[0].values
+    assert (found, [type(value) for value in found]) == (values, [type(value) for value in values])
+
+
+def test_a_value_is_whatever_json_can_say() -> None:
+    text = f"""{HEAD}[fixed]
+model = {{ depth = 3, widths = [1, [2, {{ null = true }}]] }}
+[grid]
+a = [{{ null = true }}, [[1, 2], []], {{ b = 1, c = {{ d = "x" }} }}, {{ c = {{ d = "x" }}, b = 2 }}]
+"""
+    grid = read(text).grid
+    assert grid.fixed == {"model": {"depth": 3, "widths": (1, (2, None))}}
+    assert grid.axes[0].values == (
+        None, ((1, 2), ()), {"b": 1, "c": {"d": "x"}}, {"b": 2, "c": {"d": "x"}},
+    )  # fmt: skip
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("\ufeff" + f"{HEAD}[grid]\na = [1]\n", encoding="utf-8")
+    assert Spec.read(tmp_path / "grid.toml").grid.axes[0].values == (1,)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +75,14 @@ def test_an_axis_is_a_list_or_a_range(axis: str, values: tuple[object, ...]) -> 
         (f"{HEAD}[grid]\na = [0.01, 1e-2]", "[grid] a holds the same value twice"),
         (f"{HEAD}[grid]\na = [1, 1.0]", "[grid] a holds the same value twice"),
         (f"{HEAD}[grid]\na = [nan]", "[grid] a must be finite, found nan"),
-        (f"{HEAD}[grid]\na = [1979-05-27]", "must be made of numbers, texts or true/false"),
+        (f"{HEAD}[grid]\na = [{{ b = [1, nan] }}]", "[grid] a.b must be finite, found nan"),
+        (f"{HEAD}[grid]\na = [{{ null = 1 }}]", "[grid] a null must be true, found 1"),
+        (f"{HEAD}[grid]\na = [{{ b = 1.0 }}, {{ b = 1 }}]", "[grid] a holds the same value twice"),
+        (f"{HEAD}[grid]\na = [{'[' * 25}{']' * 25}]", "[grid] a is nested too deeply"),
+        (
+            f"{HEAD}[grid]\na = [1979-05-27]",
+            "must be made of numbers, strings, true or false, lists and tables",
+        ),
         (f"{HEAD}[grid]\na = [{10**30}]", "must fit in 64 bits"),
         (f"{HEAD}[grid]\na = [1]\n[fixed]\na = 1", "a stands in two tables, found [fixed] and [grid]"),
         (f"{HEAD}[grdi]\na = [1]", "no such table or key 'grdi', found it at the top; write [grid]"),
@@ -58,15 +90,27 @@ def test_an_axis_is_a_list_or_a_range(axis: str, values: tuple[object, ...]) -> 
         (f'{HEAD}budget = "b"\n[grid]\na = [1]', "[sweep] budget must name an axis of [grid], found 'b'"),
         (f'{HEAD}budget = "a"\n[grid]\na = [0, 2]', "must hold whole numbers from 1, found 0"),
         (f'{HEAD}mode = "best"\n[grid]\na = [1]', '[sweep] mode must be "max" or "min"'),
-        (f'{HEAD}[grid]\n"a b" = [1]', "a parameter's name must be a Python identifier"),
+        (f'{HEAD}[grid]\n" b" = [1]', "a parameter's name must be printable"),
         (f"{HEAD}[grid]\na = {{ from = 1, to = 2 }}", "is a range and needs num"),
+        (f"{HEAD}[grid]\na = {{ from = 1, to = 2, step = 0 }}", "step must lead from 1 to 2, found 0"),
+        (f"{HEAD}[grid]\na = {{ from = 1, to = 2, step = -1 }}", "step must lead from 1 to 2, found -1"),
+        (f"{HEAD}[grid]\na = {{ from = 1, to = 2, step = 1, num = 2 }}", "with step and needs no num"),
+        (
+            f"{HEAD}[grid]\na = {{ from = 1, to = 2, step = 5 }}",
+            "must make 2 to 1000000 values, found 0.2 steps",
+        ),
+        (f"{HEAD}[grid]\na = {{ from = 0, to = 1e308, step = 1e-9 }}", "must make 2 to 1000000 values"),
         (f'{HEAD}[grid]\na = {{ from = 0, to = 2, num = 3, scale = "log" }}', "above 0 on a log scale"),
         (f"{HEAD}[grid]\na = [1]\n[run]\njobs = 0", "[run] jobs must not be 0"),
+        (f'{HEAD}[grid]\na = [1]\n[run]\norder = "any"', '[run] order must be "grid" or "random"'),
+        (f"{HEAD}[grid]\na = [1]\n[run]\norder = [1]", "[run] order must be"),
+        (f"{HEAD}[grid]\na = [1]\n[run]\nthreads = 0", "[run] threads must be 1 or more, found 0"),
+        (f"{HEAD}[grid]\na = [1]\n[run]\nthreads = true", "[run] threads must be a whole number"),
         (f'{HEAD}[grid]\na = [1]\n[run]\nbackend = "lokey"', "write loky"),
         (f"{HEAD}[grid]\na = [1]\n[run]\ntimeout_s = -1", "[run] timeout_s must be a number of seconds"),
         (HEAD.replace('"s"', '"../up"') + "[grid]\na = [1]", "[sweep] name must be letters"),
         (HEAD.replace('"s"', '".."') + "[grid]\na = [1]", "[sweep] name must be letters"),
-        (HEAD.replace('"m:f"', '"m"') + "[grid]\na = [1]", '[sweep] train must be "module:function"'),
+        (HEAD.replace('"m:f"', '"m"') + "[grid]\na = [1]", '[sweep] train must be "module:name"'),
         ("x = " + "[" * 3000, "grid.toml: "),
         ("x = 1" + "0" * 5000, "is not TOML"),
     ],

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from gridrun.cell import Identity
+from gridrun.directory import FILE
 from gridrun.errors import EnvironmentFault, InputError
-from gridrun.store import FILE, Failure, Outcome, Progress, Store
+from gridrun.outcome import Failure, History, Outcome, Output, Progress
+from gridrun.store import Store
 
 IDENTITY = Identity("m:f", "1", ((None, 2),))
 
@@ -30,7 +32,7 @@ def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
     save(tmp_path, outcome("one", 3), outcome("two", 1, "bad"))
     with Store.read(tmp_path) as store:
         assert store.progress() == {"one": Progress(3, False), "two": Progress(1, True)}
-        history = store.history_of("one")
+        history = store.history_of("one").metrics
         assert [m["accuracy"] for m in history] == [0, 0.1, 0.2]
         assert history[0]["loss"] == math.inf
         assert math.isnan(history[1]["loss"])
@@ -89,6 +91,33 @@ def test_a_failure_whose_completed_epochs_are_damaged_is_run_again(tmp_path: Pat
         assert store.failure_of("one") is None
 
 
+def test_what_the_last_run_printed_is_kept_and_no_other(tmp_path: Path) -> None:
+    printed = Output("a \0 b\n", 6)
+    save(tmp_path, outcome("one", 3)._replace(output=printed), outcome("two", 1, "bad"))
+    with Store.read(tmp_path) as store:
+        assert (store.output_of("one"), store.output_of("two")) == (printed, None)
+    save(tmp_path, outcome("one", 1, "bad"), outcome("two", 3)._replace(output=printed))
+    with Store.read(tmp_path) as store:
+        assert (store.output_of("one"), store.output_of("two")) == (None, printed)
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("UPDATE output SET text = 'a'")
+    db.close()
+    with Store.read(tmp_path) as store:
+        assert store.output_of("two") is None
+        assert store.progress() == {"one": Progress(3, True), "two": Progress(3, False)}
+
+
+def test_of_a_damaged_session_nothing_is_believed_but_when_it_began(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 3))
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("""UPDATE session SET environment = '{"python": "4"}'""")
+    db.close()
+    with Store.read(tmp_path) as store:
+        (session,) = store.sessions()
+        assert (session.environment, session.sources, session.defaults) == ({}, {}, None)
+        assert set(store.run_of("one")) == {"finished_at", "wall_s"}
+
+
 def test_a_damaged_text_that_is_none_costs_its_row_and_not_the_store(tmp_path: Path) -> None:
     save(tmp_path, outcome("one", 3), outcome("two", 3))
     with sqlite3.connect(tmp_path / FILE) as db:
@@ -109,9 +138,9 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     whole[at : at + 3] = b"t99"
     (tmp_path / FILE).write_bytes(whole)
     with Store.read(tmp_path) as store:
-        assert store.history_of("t42") == []
+        assert store.history_of("t42") == History()
     with Store.write(tmp_path) as store:
-        assert len(store.history_of("t42")) == 3
+        assert len(store.history_of("t42").metrics) == 3
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\1" * 4000])

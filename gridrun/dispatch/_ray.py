@@ -5,9 +5,11 @@ went, Ray ends its actors, and their children end with them. The cell runs in a 
 what befalls it has the same names here as on one machine.
 """
 
+import math
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
@@ -15,10 +17,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from gridrun.dispatch.admission import Admission
-from gridrun.dispatch.child import Answer, Crew, Death, count_cores
+from gridrun.dispatch.child import Answer, Crew, Death, Underway
 from gridrun.dispatch.pool import Event
+from gridrun.dispatch.process import count_cores
 from gridrun.errors import EnvironmentFault
-from gridrun.worker import Job, Task, describe
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Piece, Task
+from gridrun.output import FOLLOW_S
+from gridrun.worker import describe
 
 # Before Ray is loaded: nobody asked for a report on its use to its makers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -34,16 +40,24 @@ class Host:
     """On a Ray node: one child."""
 
     def __init__(self, job: Job) -> None:
-        self._job, self._crew = job, Crew(1)
+        self._job, self._crew = job, Crew(1, job)
 
     def describe(self) -> dict[str, str]:
         """What results here depend on."""
-        return self._crew.children[0].call(describe, self._job).result()  # type: ignore[no-any-return]
+        return self._crew.describe(self._job)
 
-    def run(self, batch: Sequence[Task]) -> Answer:
-        """Run a batch in the child."""
-        child = self._crew.children[0]
-        return child.receive(child.send(self._job, batch))
+    def run(self, batch: Sequence[Task], slot: int) -> Answer | Underway:
+        """Run a batch in the child, until it is done or there are epochs to tell of."""
+        self._batch = self._crew.children[0].send(self._job, batch, slot)
+        return self.go_on()
+
+    def go_on(self) -> Answer | Underway:
+        """Wait for more of the batch that is under way."""
+        return self._crew.children[0].listen(self._batch)
+
+    def look(self) -> list[Piece]:
+        """What the child has printed; asked while it runs a batch."""
+        return self._crew.children[0].look()
 
 
 class RayWorkers:
@@ -99,7 +113,7 @@ class RayWorkers:
                 self._ask(node)
             slots = self._slots[node] = [slot for slot in self._slots.get(node, ()) if not slot.gone]
             while self._nodes[node] and len(slots) < cpus:
-                slots.append(_RaySlot(self._job, node))
+                slots.append(_RaySlot(self._job, node, self._events))
                 slots[-1].greet(self._meet)
         self._admission.check(more=any(self._nodes[node] is not False for node in nodes))
 
@@ -131,19 +145,40 @@ class RayWorkers:
 
 
 class _RaySlot:
+    number = 0
     gone = False
 
-    def __init__(self, job: Job, node: str) -> None:
-        self.host = node
+    def __init__(self, job: Job, node: str, events: "SimpleQueue[Event]") -> None:
+        self.host, self._events = node, events
+        self._since, self._looking = math.inf, False  # when it was given the one trajectory that it has
+        self._epochs: SimpleQueue[Outcome] = SimpleQueue()
+        # Two at once: a batch, and looks at what it prints.
         remote = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Host)
-        self._actor = remote.options(scheduling_strategy=_on(node)).remote(job)
+        self._actor = remote.options(scheduling_strategy=_on(node), max_concurrency=2).remote(job)
 
     def greet(self, met: Any) -> None:
         self._actor.describe.remote().future().add_done_callback(lambda answer: met(self, answer))
 
     def send(self, batch: Sequence[Task]) -> "Future[Answer]":
-        future: Future[Answer] = self._actor.run.remote(batch).future()
-        return future
+        self._since = time.monotonic() if len(batch) == 1 else math.inf
+        answer: Future[Answer] = Future()
+        self._follow(self._actor.run.remote(batch, self.number), answer)
+        return answer
+
+    def _follow(self, call: Any, answer: "Future[Answer]") -> None:
+        """Ask for more until the batch is done."""
+
+        def hear(future: "Future[Answer | Underway]") -> None:
+            if error := future.exception():
+                answer.set_exception(error)
+            elif isinstance(heard := future.result(), Underway):
+                for outcome in heard.epochs:
+                    self._epochs.put(outcome)
+                self._follow(self._actor.go_on.remote(), answer)
+            else:
+                answer.set_result(heard)
+
+        call.future().add_done_callback(hear)
 
     def receive(self, future: "Future[Answer]") -> Answer:
         try:
@@ -155,7 +190,19 @@ class _RaySlot:
             return Death(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
     def check(self) -> None:
-        pass
+        if self._looking or time.monotonic() < self._since + FOLLOW_S:
+            return
+        self._looking = True
+
+        def hear(answer: "Future[list[Piece]]") -> None:
+            self._looking = False
+            for piece in answer.result() if answer.exception() is None else ():
+                self._events.put(piece)
+
+        self._actor.look.remote().future().add_done_callback(hear)
+
+    def epochs(self) -> list[Outcome]:
+        return [self._epochs.get() for _ in range(self._epochs.qsize())]
 
 
 def _on(node: str) -> Any:

@@ -17,13 +17,14 @@ So this file speaks to `distributed.Client` itself:
 import asyncio
 import contextlib
 import logging
+import math
 import multiprocessing
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from queue import SimpleQueue
 from typing import Any
@@ -32,10 +33,14 @@ from uuid import uuid4
 import dask
 
 from gridrun.dispatch.admission import Admission
-from gridrun.dispatch.child import Answer, Crew, Death, count_cores
+from gridrun.dispatch.child import Answer, Crew, Death, Underway, refuse, system_error
 from gridrun.dispatch.pool import Event
+from gridrun.dispatch.process import count_cores
 from gridrun.errors import EnvironmentFault
-from gridrun.worker import Job, Task, describe
+from gridrun.job import Job
+from gridrun.outcome import Outcome, Piece, Task
+from gridrun.output import FOLLOW_S
+from gridrun.worker import describe
 
 # What Dask logs while it loses a worker or a scheduler would be pages; we say it in a line.
 _LOGGERS = (
@@ -47,6 +52,8 @@ with dask.config.set({"logging": dict.fromkeys(_LOGGERS, logging.CRITICAL + 1)})
 
 CONNECT_S = 10.0
 LEASE_S = 0.5  # between a worker's looks at its leases
+LOOK_S = 0.5  # between looks at what a worker's children print, and so much more for each worker there is
+LOOK_SHARE_S = 0.02
 
 
 # On the Dask worker.
@@ -56,7 +63,7 @@ LEASE_S = 0.5  # between a worker's looks at its leases
 class _Lease:
     job: Job
     crew: Crew
-    free: "SimpleQueue[int]"
+    batches: "dict[int, Future[Any]]" = field(default_factory=dict)  # under way, by the child's place
 
 
 _leases: dict[str, _Lease] = {}
@@ -71,24 +78,32 @@ def begin_lease(key: str, job: Job) -> tuple[int, dict[str, str]]:
     # A nanny's workers are daemons, which may have no children; ours end with them by themselves.
     multiprocessing.current_process().daemon = False
     size = worker.state.nthreads
-    lease = _leases[key] = _Lease(job, Crew(size), SimpleQueue())
+    lease = _leases[key] = _Lease(job, Crew(size, job))
     threading.Thread(target=_watch, args=(worker, key), name=key, daemon=True).start()
-    for number in range(size):
-        lease.free.put(number)
-    return size, lease.crew.children[0].call(describe, job).result()
+    return size, lease.crew.describe(job)
 
 
-def run_batch(key: str, batch: Sequence[Task]) -> Answer:
-    """Run a batch in a child of this worker."""
+def run_batch(key: str, place: int, batch: Sequence[Task], slot: int) -> Answer | Underway:
+    """Run a batch in a child of this worker, until it is done or there are epochs to tell of."""
     lease = _leases.get(key)
     if lease is None:  # a new process at the old one's address
         return Death("the loss of its Dask worker")
-    number = lease.free.get()
-    try:
-        child = lease.crew.children[number]
-        return child.receive(child.send(lease.job, batch))
-    finally:
-        lease.free.put(number)
+    lease.batches[place] = lease.crew.children[place].send(lease.job, batch, slot)
+    return go_on(key, place)
+
+
+def go_on(key: str, place: int) -> Answer | Underway:
+    """Wait for more of the batch that is under way there."""
+    lease = _leases.get(key)
+    if lease is None:
+        return Death("the loss of its Dask worker")
+    return lease.crew.children[place].listen(lease.batches[place])
+
+
+def look(key: str) -> list[Piece]:
+    """What the children of this worker have printed."""
+    lease = _leases.get(key)
+    return [] if lease is None else [piece for child in lease.crew.children for piece in child.look()]
 
 
 def _watch(worker: Any, key: str) -> None:
@@ -127,10 +142,16 @@ class DaskWorkers:
             self._client = self._exit.enter_context(
                 distributed.Client(where, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
             )
-        except OSError:
+        except RuntimeError as error:
+            if address is not None:
+                raise
+            # A worker of our own could not be started.
+            raise refuse(system_error(error)) from None
+        except OSError as error:
+            if address is None:
+                raise refuse(error) from None
             raise EnvironmentFault(
-                f"no Dask scheduler answers at {address or 'this machine'};"
-                " start one with `dask scheduler` or mend the address"
+                f"no Dask scheduler answers at {address}; start one with `dask scheduler` or mend the address"
             ) from None
 
     @property
@@ -173,6 +194,9 @@ class DaskWorkers:
             if not self._workers:
                 self._events.put("the last worker is gone; waiting for one to join")
 
+    def _follow(self, worker: "_Worker") -> None:
+        worker.look(len(self._workers), self._events.put)
+
     async def _greet(self, address: str) -> None:
         """Ask a worker what it is, and take it on if results there would be the same as here."""
         if address in self._workers:
@@ -191,8 +215,8 @@ class DaskWorkers:
             there = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         if not self._admission.admit(address, there):
             self._workers.pop(address, None)
-        for _ in range(size if address in self._workers else 0):
-            self._events.put(_DaskSlot(worker))
+        for place in range(size if address in self._workers else 0):
+            self._events.put(_DaskSlot(worker, place, self._follow))
 
 
 def _own_cluster(size: int) -> Any:
@@ -216,6 +240,7 @@ class _Worker:
         self.client, self.address = client, address
         self.lease = f"gridrun-{uuid4().hex}"
         self.lost = asyncio.Event()
+        self._look_at = 0.0
         self._held: list[Any] = []
 
     async def ask(self, function: Callable[..., Any], *args: Any, key: str) -> Any:
@@ -238,10 +263,30 @@ class _Worker:
             lost.cancel()
         return Death(f"the loss of its Dask worker {self.address}")
 
+    def look(self, most: int, hear: Callable[[Piece], None]) -> None:
+        """Ask, now and then, what its children have printed. `most` workers share the client's time."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = math.inf  # until it has answered
+
+        async def ask() -> None:
+            with contextlib.suppress(Exception):  # if it is lost, others tell
+                # Past the queue of tasks: its threads may all be at one.
+                found = await self.client.run(look, self.lease, workers=[self.address])
+                for piece in found.get(self.address, ()):
+                    hear(piece)
+            self._look_at = time.monotonic() + max(LOOK_S, most * LOOK_SHARE_S)
+
+        self.client.loop.add_callback(ask)
+
 
 class _DaskSlot:
-    def __init__(self, worker: _Worker) -> None:
-        self._worker = worker
+    number = 0
+
+    def __init__(self, worker: _Worker, place: int, follow: Callable[[_Worker], None]) -> None:
+        self._worker, self._place, self._follow = worker, place, follow
+        self._since = math.inf  # when it was given the one trajectory that it has
+        self._epochs: SimpleQueue[Outcome] = SimpleQueue()
         self.host = worker.address.rpartition(":")[0]
 
     @property
@@ -249,9 +294,17 @@ class _DaskSlot:
         return self._worker.lost.is_set()
 
     def send(self, batch: Sequence[Task]) -> "Future[Answer]":
-        worker = self._worker
-        errand = worker.ask(run_batch, worker.lease, batch, key=f"{worker.lease}-{uuid4().hex}")
-        return asyncio.run_coroutine_threadsafe(errand, worker.client.loop.asyncio_loop)
+        self._since = time.monotonic() if len(batch) == 1 else math.inf
+        return asyncio.run_coroutine_threadsafe(self._run(batch), self._worker.client.loop.asyncio_loop)
+
+    async def _run(self, batch: Sequence[Task]) -> Answer:
+        worker, where = self._worker, (self._worker.lease, self._place)
+        answer = await worker.ask(run_batch, *where, batch, self.number, key=f"{worker.lease}-{uuid4().hex}")
+        while isinstance(answer, Underway):
+            for outcome in answer.epochs:
+                self._epochs.put(outcome)
+            answer = await worker.ask(go_on, *where, key=f"{worker.lease}-{uuid4().hex}")
+        return answer  # type: ignore[no-any-return]
 
     def receive(self, future: "Future[Answer]") -> Answer:
         try:
@@ -260,4 +313,8 @@ class _DaskSlot:
             return Death(f"{type(error).__name__}: {error}")
 
     def check(self) -> None:
-        pass
+        if time.monotonic() >= self._since + FOLLOW_S:
+            self._follow(self._worker)
+
+    def epochs(self) -> list[Outcome]:
+        return [self._epochs.get() for _ in range(self._epochs.qsize())]

@@ -1,0 +1,215 @@
+"""What a report says first: summary.json and the sentences, on grids whose answer is known."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridrun.cell import Identity, Params
+from gridrun.errors import InputError
+from gridrun.metrics import Bits
+from gridrun.outcome import Outcome
+from gridrun.report.sentences import tell
+from gridrun.report.summary import write_summary
+from gridrun.results.aggregate import Aggregate, aggregate
+from gridrun.results.answer import find_answer, next_value, overlap_of
+from gridrun.spec import Spec
+from gridrun.store import Store
+
+HEAD = '[sweep]\nname = "t"\ntrain = "no_such_module:train"\nmetric = "score"\n'
+SEEDS = "[replicate]\nseed = [0, 1, 2, 3, 4]\n"
+
+
+def answer_of(
+    directory: Path, text: str, score: Callable[[Params, int], float], told: Mapping[str, Bits] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """What summary.json and the terminal say of a sweep in which each epoch had this score."""
+    spec = Spec.parse(text, "grid.toml")
+    grid = spec.grid
+    identity = Identity(spec.trainer.name, None, ((None, grid.trajectory_count),))
+    outcomes = []
+    for index, name in enumerate(grid.trajectory_ids(identity)):
+        params = grid.trajectory_params(index)
+        history = [{"score": score(params, k)} for k in range(1, max(grid.budgets, default=1) + 1)]
+        bits = [{"correct": told[str(params)]}] if told else []
+        outcomes.append(Outcome(name, params, history, None, 0.1, bits=bits))
+    with Store.write(directory) as store:
+        store.begin(text, identity, {}, {"python": "3.11"})
+        store.save(outcomes)
+    result = read(directory)
+    answer = find_answer(result)
+    write_summary(result, answer, directory / "summary.json")
+    return json.loads((directory / "summary.json").read_text()), tell(result, answer)
+
+
+def read(directory: Path) -> Aggregate:
+    with Store.read(directory) as store:
+        return aggregate(store)
+
+
+def noise(params: Params) -> float:
+    """The same for each run of the same name."""
+    return float(np.random.default_rng(list(map(ord, str(sorted(params.items()))))).normal())
+
+
+def test_a_study_with_seeds_says_what_is_tied_what_matters_and_where_to_go_on(tmp_path: Path) -> None:
+    text = f'{HEAD}budget = "epochs"\n[fixed]\nsize = 7\n[grid]\nlr = [0.1, 0.01, 1.0]\nb = ["x", "y"]\n'
+    text += f"epochs = [1, 4]\n{SEEDS}"
+
+    def score(params: Params, epoch: int) -> float:
+        return {0.1: 0.5, 0.01: 0.2, 1.0: 0.9}[params["lr"]] + 0.01 * epoch + 1e-4 * noise(params)  # type: ignore[index]
+
+    summary, lines = answer_of(tmp_path, text, score)
+    best = summary["best"]
+    assert best["params"] == {"size": 7, "lr": 1.0, "b": best["params"]["b"], "epochs": 4}
+    assert best["count"] == 5
+    assert 0 < best["std"] < 3e-4
+    assert best["metric"] == pytest.approx(0.94, abs=1e-3)
+    assert summary["chosen"] == {**best, "rule": "best"}
+    (tied,) = summary["tied"]
+    assert tied["params"]["lr"] == 1.0
+    assert tied["params"]["b"] != best["params"]["b"]
+    assert tied["p"] > 0.05
+    assert summary["tied_count"] == 1
+    assert summary["boundary"] == [
+        {"axis": "lr", "value": 1.0, "end": "high", "try": 10.0},
+        {"axis": "epochs", "value": 4, "end": "high", "try": 7},
+    ]
+    assert summary["effects"][0]["term"] == "lr"
+    assert summary["effects"][0]["share"] > 0.98
+    assert [point["n"] for point in summary["search_curve"]] == [1, 2, 3, 5, 6]
+    assert summary["counts"]["completed"] == 60
+    assert summary["versions"] == {"python": "3.11"}
+    assert lines == [
+        "What matters, of the variance of score: lr 100 %, noise 0 %.",
+        "1 of 5 other combinations cannot be told from the best by seed (5 runs, paired t, Holm, 5 %).",
+        f"{best['metric']:.4f} is the luckiest score of 6 combinations: by how much is not known, as the"
+        " trainer gives no `correct`, a boolean for each example.",
+        f"The best wins {100 * summary['stability'][0]['wins']:.0f} % of 1,000 samples of the replicates.",
+        "At the edge of the grid: lr = 1.0 is the highest, try 10.0 (20 cells);"
+        " epochs = 4 is the highest, try 7.",
+        f"Of combinations drawn at random, 5 would have reached {summary['search_curve'][3]['best']:.4f} on"
+        " average.",
+    ]
+
+
+def test_one_standard_error_chooses_the_simplest_by_what_is_preferred(tmp_path: Path) -> None:
+    text = f'{HEAD}budget = "epochs"\n[grid]\nwidth = [8, 16, 32]\nepochs = [1, 2, 3]\n{SEEDS}'
+    text += '[select]\nrule = "one_se"\nprefer = ["width", "epochs"]\n'
+
+    def score(params: Params, epoch: int) -> float:
+        # A seed of one and another of minus one: the standard error is about 0.4.
+        return {8: -5.0, 16: 0.0, 32: 0.1}[params["width"]] + 0.1 * epoch + float(params["seed"]) % 3 - 1  # type: ignore[index, arg-type]
+
+    summary, lines = answer_of(tmp_path, text, score)
+    assert summary["best"]["params"] == {"width": 32, "epochs": 3}
+    assert summary["chosen"]["params"] == {"width": 16, "epochs": 1}
+    assert summary["chosen"]["rule"] == "one_se"
+    assert summary["chosen"]["metric"] == pytest.approx(-0.1)
+    assert summary["chosen"]["cell"] != summary["best"]["cell"]
+    told = "Chosen, the first by width, epochs within one standard error of the best: width = 16, epochs = 1"
+    assert any(line.startswith(told) for line in lines)
+
+
+@pytest.mark.parametrize("replicate", ["seed", "fold"])
+def test_with_a_boolean_an_example_the_score_is_corrected_for_the_choice(
+    tmp_path: Path, replicate: str
+) -> None:
+    """Forty combinations that all guess: the best looks better than 0.5, what is chosen is not."""
+    text = f"{HEAD}[grid]\na = {list(range(40))}\nb = [1, 2]\n[replicate]\n{replicate} = [0, 1]\n"
+    chance = np.random.default_rng(0)
+    told: dict[str, Bits] = {}
+
+    def score(params: Params, _: int) -> float:
+        flags = chance.random(400) < 0.5
+        told[str(params)] = Bits(400, np.packbits(flags).tobytes())
+        return float(flags.mean())
+
+    summary, lines = answer_of(tmp_path, text, score, told)
+    corrected = summary["corrected"]
+    assert summary["best"]["metric"] > 0.53
+    assert corrected["low"] < 0.5 < corrected["high"]
+    assert corrected["mean"] == pytest.approx(0.5, abs=0.03)
+    assert (corrected["method"], corrected["examples"]) == ("BBC-CV", "correct")
+    assert summary["stability"][0]["wins"] < 0.5
+    count = {"seed": "400", "fold": "800"}[replicate]
+    assert any(f"BBC-CV on correct of {count} examples" in line for line in lines)
+
+
+def test_of_one_run_each_nothing_is_claimed(tmp_path: Path) -> None:
+    summary, lines = answer_of(tmp_path, f"{HEAD}[grid]\na = [1, 2]\n", lambda p, _: float(p["a"]))  # type: ignore[arg-type]
+    assert summary["tied"] is None
+    assert summary["best"]["std"] is None
+    assert any("nothing is claimed" in line for line in lines)
+
+
+def test_where_all_diverged_there_is_no_answer(tmp_path: Path) -> None:
+    summary, lines = answer_of(tmp_path, f"{HEAD}[grid]\na = [1, 2]\n", lambda *_: math.nan)
+    assert (summary["best"], summary["chosen"], summary["effects"]) == (None, None, [])
+    assert lines == []
+
+
+def test_what_diverged_is_left_out_of_the_effects_by_whole_values_and_it_is_said(tmp_path: Path) -> None:
+    text = f"{HEAD}[grid]\na = [1, 2, 3, 4]\nb = [1, 2]\n"
+    _, lines = answer_of(
+        tmp_path,
+        text,
+        lambda p, _: math.nan if p == {"a": 3, "b": 2} else float(p["a"]),  # type: ignore[arg-type]
+    )
+    part = "(of a complete part of the grid, 6 of 8 runs: without a 3)"
+    assert lines[0] == f"What matters, of the variance of score: a 100 % {part}."
+
+
+def test_folds_overlap_and_seeds_do_not(tmp_path: Path) -> None:
+    for name, expected in (("fold", 0.25), ("seed", 0.0)):
+        directory = tmp_path / name
+        answer_of(
+            directory, f"{HEAD}[grid]\na = [1]\n[replicate]\n{name} = [0, 1, 2, 3, 4]\n", lambda *_: 1.0
+        )
+        assert overlap_of(read(directory)) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "end", "expected"),
+    [
+        ([1, 3, 5, 10, 30], "high", 90),
+        ([16, 32, 64, 128], "low", 8),
+        ([2, 5], "high", 8),
+        ([2, 5], "low", 1),
+        ([1, 2], "low", None),
+        ([0, 1], "low", -1),
+        ([0.2, 0.3, 0.4, 0.6], "low", 0.1),
+        ([0.1, 0.2], "low", 0.05),
+        ([0.001, 0.01, 0.1], "high", 1.0),
+        ([1e-300, 1e300], "high", None),
+    ],
+)
+def test_the_next_value_goes_on_as_the_axis_does(
+    numbers: list[float], end: str, expected: float | None
+) -> None:
+    found = next_value(numbers, end)
+    assert found == (pytest.approx(expected) if expected is not None else None)
+    assert found is None or type(found) is type(numbers[0])
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ('rule = "worst"', '[select] rule must be "best" or "one_se"'),
+        ('rule = "one_se"', "[select] one_se needs prefer"),
+        ('rule = "one_se"\nprefer = ["b"]', "[select] prefer must be a list of axes of [grid]"),
+        ('rule = "one_se"\nprefer = ["a"]', "[select] one_se needs replicates"),
+        ('prefer = "a"', "[select] prefer must be a list of axes"),
+        ("prefer = [[1]]", "[select] prefer must be a list of axes"),
+        ("best = 1", "[select] has no key 'best'"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(select: str, words: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        Spec.parse(f"{HEAD}[grid]\na = [1, 2]\n[select]\n{select}\n", "grid.toml")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
