@@ -6,12 +6,13 @@ import time
 import numpy as np
 from numba import njit
 
-from cnn_core import engine, layout
+from cnn_core import engine
 from cnn_core.compilation import load_engine
 from cnn_core.config import Config
-from cnn_core.layers.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.kernels import layout
+from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.kernels.simd import part
 from cnn_core.network import build_network, initial_parameters, initial_statistics
-from cnn_core.simd import part
 
 REPETITIONS = 9
 # By the kind of operation, as cnn_core.network numbers them.
@@ -23,8 +24,8 @@ def _repeat(state, what, number, images, labels, times):  # type: ignore[no-unty
     """Do one part of a step so many times, without Python in between."""
     n = labels.size
     last = state.table[-1]
-    logits, upstream = part(state.memory, last[layout.Y]), part(state.memory, last[layout.DY])
-    size, classes = last[layout.Y_SIZE], last[layout.K]
+    logits, upstream = part(state.memory, last.y), part(state.memory, last.dy)
+    size, classes = last.y_size, last.k
     for _ in range(times):
         if what == 0:
             for i in range(n):
@@ -54,7 +55,7 @@ def profile(config: Config, shape: tuple[int, int, int], classes: int) -> list[t
         network, initial_parameters(network, "xavier", rng), initial_statistics(network), n
     )
     engine.train_epoch(state, images, labels, np.arange(n), n, 0.01, 0.3, 1)
-    kinds = [NAMES[row[layout.KIND]] for row in state.table]
+    kinds = [NAMES[row["kind"]] for row in state.table]
     parts = [("gather of the images", 0, 0), ("packing of the weights", 1, 0)]
     parts += [(f"forward {i} {name}", 2, i) for i, name in enumerate(kinds)]
     parts += [("cross-entropy", 3, 0)]

@@ -21,7 +21,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.peers import WORKERS, peers
-from gridrun.store import FILE, Outcome, Store
+from gridrun.directory import FILE
+from gridrun.outcome import Outcome
+from gridrun.store import Store
 
 ROOT = Path(__file__).parents[1]
 GRIDRUN = str(Path(sys.executable).with_name("gridrun"))
