@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from gridrun.aggregate import aggregate
 from gridrun.cell import encode_params
-from gridrun.dispatch import Stop
-from gridrun.report.csv import write_best, write_cells
+from gridrun.execution import open_sweep
+from gridrun.outcome import Outcome
+from gridrun.plan import Count
+from gridrun.report.csv import write_best, write_cells, write_history
+from gridrun.results.aggregate import aggregate
+from gridrun.signals import Stop
 from gridrun.spec import Run, Spec
-from gridrun.store import Outcome, Store
-from gridrun.sweep import Count, run_sweep
+from gridrun.store import Store
 
 HERE = Path(__file__)
 HEAD = '[sweep]\nname = "quick"\ntrain = "tests.acceptance.quick:train"\nmetric = "accuracy"\n'
@@ -29,8 +31,9 @@ def train(*, a: object = 0, b: object = 0, c: object = 0, epochs: int = 1) -> It
 
 
 def escapes(*, a: object, **params: object) -> Iterator[dict[str, float]]:
-    """Metrics and failures named by strangers."""
+    """Metrics, failures and output as strangers might have them."""
     text = str(params["c"])
+    print(text)
     yield {"acc" + text: 1.0, "loss" + text: 2.0}
     if a == 1:
         raise ValueError(text)
@@ -40,21 +43,33 @@ class Killed(BaseException):
     """What a test raises where a process would have died."""
 
 
+class Watcher:
+    """Keeps what it is told; `saved` hears of each commit, and may raise."""
+
+    def __init__(self, saved: Callable[[Sequence[Outcome]], None] = lambda _: None) -> None:
+        self.add, self.said = saved, list[str]()
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
 def sweep_here(
     directory: Path, text: str, saved: Callable[[Sequence[Outcome]], None] = lambda _: None, **how: bool
 ) -> Count:
-    """Run `text`'s sweep with the backend sequential. `saved` hears of each commit, and may raise."""
-    return run_sweep(
-        Spec.parse(text, "grid.toml"), directory, Run(backend="sequential", max_failures=10**9),
-        grid_file=HERE, stop=Stop(), started=lambda *_: None, saved=saved, tell=lambda _: None, **how,
-    )  # fmt: skip
+    """Run `text`'s sweep with the backend sequential."""
+    run = Run(backend="sequential", max_failures=10**9)
+    with open_sweep(Spec.parse(text, "grid.toml"), directory, run, grid_file=HERE, **how) as sweep:
+        return sweep.run(Stop(), Watcher(saved))
 
 
 def tables_of(directory: Path, scratch: Path) -> bytes:
     """What the CSVs of the report would hold."""
+    tables = b""
     with Store.read(directory) as store:
         result = aggregate(store)
-    write_cells(result, scratch)
-    cells = scratch.read_bytes()
-    write_best(result, scratch)
-    return cells + scratch.read_bytes()
+        write_history(result, store, scratch)
+        tables += scratch.read_bytes()
+    for write in (write_cells, write_best):
+        write(result, scratch)
+        tables += scratch.read_bytes()
+    return tables

@@ -21,8 +21,12 @@ import pytest
 
 from gridrun import store as store_module
 from gridrun.cell import Identity
+from gridrun.directory import FILE
 from gridrun.errors import EnvironmentFault
-from gridrun.store import FILE, Failure, Outcome, Store
+from gridrun.outcome import Failure, Outcome
+from gridrun.report.csv import write_timings
+from gridrun.results.aggregate import aggregate
+from gridrun.store import Store
 from tests.acceptance import disk
 from tests.acceptance.conftest import SOAK
 from tests.acceptance.quick import HEAD, sweep_here, tables_of
@@ -259,6 +263,33 @@ def test_damaged_anywhere_a_store_goes_on_to_the_right_tables_or_is_refused(
         check(directory, right, f"{number}: {said}", refusals)
         shutil.rmtree(directory)
     assert len(refusals) < STATES / 2, refusals  # not by refusing everything
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("session.started_at", "session.environment", "session.sources", "session.defaults"),
+        *("history.finished_at", "history.seconds", "history.place", "history.code", "failure.place"),
+    ],
+)
+def test_what_only_describes_a_run_may_be_damaged_and_the_tables_are_the_same(
+    snapshot: tuple[Path, bytes], tmp_path: Path, column: str
+) -> None:
+    """No result hangs on these."""
+    table, name = column.split(".")
+    for found in ("", "{", "[]", "7", '{"a": 1}', '{"a": [{}]}', b"\xff{}", b"[NaN"):
+        directory = tmp_path / "damaged"
+        shutil.copytree(snapshot[0] / "made", directory)
+        with contextlib.closing(sqlite3.connect(directory / FILE)) as db, db:
+            # As text, whatever its bytes are.
+            db.execute(f"UPDATE {table} SET {name} = CAST(? AS TEXT)", (found,))
+        sweep_here(directory, GRID)
+        assert tables_of(directory, tmp_path / "csv") == snapshot[1]
+        with Store.read(directory) as store:
+            write_timings(aggregate(store), store, tmp_path / "timings.csv")
+            for trajectory, _ in store.histories():
+                assert "finished_at" in store.run_of(trajectory)
+        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("name", [FILE, WAL])

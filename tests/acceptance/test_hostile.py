@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridrun import cli
-from gridrun.store import FILE, Store
+from gridrun import cli, signals
+from gridrun.directory import FILE
+from gridrun.store import Store
 from tests.acceptance.conftest import GRIDRUN, SOAK, Run
 from tests.acceptance.quick import HEAD, sweep_here, tables_of
 from tests.acceptance.test_kills import SEED
@@ -33,7 +34,7 @@ OUGHT = (0, 1, 2, 3)
 def call(*words: str) -> tuple[int, str, str]:
     """Run the command line here. Whatever it raises is a traceback that a user would have seen."""
     out, err = io.StringIO(), io.StringIO()
-    before = sys.argv, {number: signal.getsignal(number) for number in cli.SIGNALS}, list(sys.path)
+    before = sys.argv, {number: signal.getsignal(number) for number in signals.SIGNALS}, list(sys.path)
     sys.argv = ["gridrun", *words]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -79,7 +80,26 @@ BAD_VALUES = [
 KEYS = ["name", "train", "metric", "mode", "budget", "a", "b", "epochs", "jobs", "backend", "scheduler",
         "timeout_s", "max_attempts", "max_failures", "__class__", "class", "'a.b'", '"\\u001b[31m"', "''",
         "k" * 70_000]  # fmt: skip
-TABLES = ["sweep", "fixed", "grid", "replicate", "run", "gird", "'\\u001b'", "sweep.name", "a.b.c", "''"]
+TABLES = [
+    "sweep",
+    "fixed",
+    "grid",
+    "replicate",
+    "run",
+    "gird",
+    "[grid]",
+    "[exclude]",
+    "exclude",
+    "zip.a",
+    "zip",
+    "[zip]",
+    "zip.'\\u001b'",
+    "[run]",
+    "'\\u001b'",
+    "sweep.name",
+    "a.b.c",
+    "''",
+]
 lines = st.tuples(st.sampled_from(KEYS), st.sampled_from(BAD_VALUES)).map(" = ".join)
 sections = st.tuples(st.sampled_from(TABLES), st.lists(lines, max_size=3))
 GOOD = {
@@ -93,7 +113,13 @@ GOOD = {
 def one_thing_wrong(draw: st.DrawFn) -> str:
     """A grid that could be swept, but for one line that is added to it or put in a line's place."""
     tables = {name: list(entries) for name, entries in GOOD.items()}
-    table = draw(st.sampled_from(["sweep", "fixed", "grid", "replicate", "run"]))
+    table = draw(
+        st.sampled_from(["sweep", "fixed", "grid", "[grid]", "zip.z", "[exclude]", "replicate", "run"])
+    )
+    if table == "[grid]":
+        tables["[grid]"] = tables.pop("grid")
+    if table == "zip.z":
+        tables["zip.z"] = ["b = [1, 2]", "c = [3, 4]"]
     key, value = draw(st.sampled_from(KEYS)), draw(st.sampled_from(BAD_VALUES))
     kept = [line for line in tables.get(table, []) if not line.startswith(key + " =")]
     tables[table] = [*kept, f"{key} = {value}"]
@@ -130,6 +156,9 @@ def test_any_grid_toml_is_swept_or_refused_in_one_line(content: bytes) -> None:
     [
         "grid a",
         "grid list",
+        "zip.z a",
+        "[exclude] a",
+        "[exclude] list",
         "fixed",
         "run jobs",
         "run backend",
@@ -167,9 +196,14 @@ def resum(db: sqlite3.Connection) -> None:
     for key, value in db.execute("SELECT key, value FROM sweep").fetchall():
         db.execute("UPDATE sweep SET crc = ? WHERE key = ?", (crc(key, value), key))
     epochs = {}
-    for row in db.execute("SELECT rowid, trajectory, epochs, params, metrics FROM history").fetchall():
-        db.execute("UPDATE history SET crc = ? WHERE rowid = ?", (crc(*row[1:2], *row[2:]), row[0]))
+    for row in db.execute("SELECT rowid, trajectory, epochs, params, metrics, ended FROM history").fetchall():
+        covered = row[1:] if row[5] else row[1:5]
+        db.execute("UPDATE history SET crc = ? WHERE rowid = ?", (crc(*covered), row[0]))
         epochs[row[1]] = row[2]
+    for row in db.execute("SELECT rowid, trajectory, text, size FROM output").fetchall():
+        db.execute("UPDATE output SET crc = ? WHERE rowid = ?", (crc(*row[1:]), row[0]))
+    for row in db.execute("SELECT rowid, started_at, environment, sources, defaults FROM session").fetchall():
+        db.execute("UPDATE session SET crc = ? WHERE rowid = ?", (crc(*row[1:]), row[0]))
     for row in db.execute("SELECT rowid, trajectory, params, reason, traceback FROM failure").fetchall():
         db.execute(
             "UPDATE failure SET crc = ? WHERE rowid = ?", (crc(*row[1:], epochs.get(row[1], 0)), row[0])
@@ -203,6 +237,7 @@ SCHEMES = [
     "DELETE FROM sweep",
     "DELETE FROM session",
     "PRAGMA user_version = 0",
+    "PRAGMA user_version = 1",
     "PRAGMA user_version = 2147483647",
     "PRAGMA application_id = 1",
 ]
@@ -212,6 +247,9 @@ SCHEMES = [
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("good") / "s"
     sweep_here(directory, HEAD + 'budget = "epochs"\n[grid]\na = [1, 2, 3, 4, 5]\nepochs = [1, 3]\n')
+    with contextlib.closing(sqlite3.connect(directory / FILE)) as db, db:
+        db.execute("INSERT INTO output SELECT trajectory, 'printed', 7, 0 FROM history")
+        resum(db)
     return directory
 
 
@@ -225,11 +263,21 @@ def forge(db: sqlite3.Connection, chance: random.Random) -> str:
         table, column = chance.choice(
             [("sweep", "value"), ("history", "metrics"), ("history", "params"), ("history", "trajectory"),
              ("failure", "reason"), ("failure", "traceback"), ("session", "environment"),
-             ("history", "finished_at")]
+             ("history", "finished_at"), ("history", "seconds"), ("history", "place"), ("history", "code"),
+             ("session", "sources"), ("session", "defaults"),
+             ("output", "text"), ("output", "trajectory")]
         )  # fmt: skip
         value: object = chance.choice(TEXTS)
     else:
-        table, column = chance.choice([("history", "epochs"), ("history", "session"), ("history", "wall_s")])
+        table, column = chance.choice(
+            [
+                ("history", "epochs"),
+                ("history", "session"),
+                ("history", "wall_s"),
+                ("history", "ended"),
+                ("output", "size"),
+            ]
+        )
         value = chance.choice(NUMBERS)
     where = f" WHERE rowid = (SELECT rowid FROM {table} ORDER BY random() LIMIT 1)"
     where = where if column == "trajectory" or chance.random() < 0.5 else ""
@@ -242,7 +290,7 @@ def forge(db: sqlite3.Connection, chance: random.Random) -> str:
 def test_any_store_of_a_stranger_is_read_or_refused_in_one_line_and_runs_none_of_his_code(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gridrun.trainers.load_train", None)
+    monkeypatch.setattr("gridrun.trainers.importing.load", None)
     cell = next(line.split(",")[0] for line in listing(good, tmp_path) if line[:1].isalnum() and "," in line)
     codes: dict[int, int] = {}
     print(f"GRIDRUN_SEED={SEED}")

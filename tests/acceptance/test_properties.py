@@ -4,6 +4,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from gridrun.cell import encode_value
 from gridrun.errors import InputError
-from gridrun.store import Outcome, Store
+from gridrun.outcome import Outcome
+from gridrun.spec import Spec
+from gridrun.store import Store
 from tests.acceptance import quick
 from tests.acceptance.conftest import SOAK
 from tests.acceptance.quick import HEAD, Killed, sweep_here, tables_of
@@ -41,17 +44,47 @@ epochs = st.lists(st.integers(1, 4), min_size=1, max_size=3, unique=True)
 
 @st.composite
 def grids(draw: st.DrawFn) -> str:
-    """Axes in any order, each an axis, a replicate axis or fixed; values in any order and spelling."""
-    tables: dict[str, list[str]] = {"fixed": [], "grid": [], "replicate": []}
+    """Axes in any order, each an axis, a replicate axis or fixed; values in any order and spelling.
+
+    Several [[grid]] have some of the axes each, a zip may have others, and combinations are left out.
+    """
+    tables: dict[str, list[str]] = {"fixed": [], "grid": [], "zip.z": [], "replicate": []}
+    values: dict[str, list[str]] = {}
     for name in draw(st.permutations(["a", "b", "c"])):
-        table = draw(st.sampled_from(["grid", "grid", "replicate", "fixed", "absent"]))
+        table = draw(st.sampled_from(["grid", "grid", "grid", "replicate", "fixed", "absent"]))
         if table == "fixed":
             tables[table].append(f"{name} = {draw(spelled)}")
         elif table != "absent":
-            tables[table].append(f"{name} = [{', '.join(draw(axis))}]")
-    tables["grid"].insert(draw(st.integers(0, len(tables["grid"]))), f"epochs = {draw(epochs)}")
-    written = draw(st.permutations(list(tables)))
-    return HEAD + 'budget = "epochs"\n' + "".join(f"[{t}]\n" + "\n".join([*tables[t], ""]) for t in written)
+            values[name] = draw(axis)
+            tables[table].append(f"{name} = [{', '.join(values[name])}]")
+    if len(tables["grid"]) > 1 and draw(st.booleans()):
+        lines = [tables["grid"].pop(), tables["grid"].pop()]
+        shortest = min(len(values[line[0]]) for line in lines)
+        tables["zip.z"] = [f"{line[0]} = [{', '.join(values[line[0]][:shortest])}]" for line in lines]
+    budget = f"epochs = {draw(epochs)}"
+    parts = [tables["grid"]]
+    if draw(st.booleans()):
+        own = st.lists(st.sampled_from(tables["grid"]), unique=True) if tables["grid"] else st.just([])
+        parts += draw(st.lists(own, min_size=1, max_size=3))
+    sections = [
+        f"[{'[grid]' if len(parts) > 1 else 'grid'}]\n" + _lines(draw, [*part, budget]) for part in parts
+    ]
+    sections += [
+        f"[{name}]\n" + _lines(draw, lines) for name, lines in tables.items() if name != "grid" and lines
+    ]
+    sections = draw(st.permutations(sections))
+    for names in draw(st.lists(st.lists(st.sampled_from("abc"), min_size=1, unique=True), max_size=2)):
+        lines = [f"{name} = {draw(st.sampled_from(values[name]))}" for name in names if name in values]
+        sections.append("[[exclude]]\n" + _lines(draw, lines))
+    text = HEAD + 'budget = "epochs"\n' + "".join(sections)
+    with suppress(InputError):  # an [[exclude]] that names a replicate axis, or leaves nothing
+        Spec.parse(text, "grid.toml")
+        return text
+    return HEAD + 'budget = "epochs"\n' + "".join(s for s in sections if not s.startswith("[[exclude]]"))
+
+
+def _lines(draw: st.DrawFn, lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in draw(st.permutations(lines)))
 
 
 @settings(max_examples=1000 if SOAK else 60)

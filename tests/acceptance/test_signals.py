@@ -19,7 +19,7 @@ from tests.acceptance.test_kills import SHORT_S, ledger, spawn, wait_until, wait
 Write = Callable[..., str]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_while_the_train_function_is_being_imported_ends_in_one_line(
     write_grid: Write, tmp_path: Path, number: int
 ) -> None:

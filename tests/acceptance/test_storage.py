@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from gridrun.directory import FILE, LOCK
 from gridrun.errors import EnvironmentFault
-from gridrun.store import FILE, LOCK, Store
+from gridrun.store import Store
 from tests.acceptance.conftest import GRIDRUN, Run
 from tests.acceptance.quick import HEAD, sweep_here
 from tests.acceptance.test_kills import csv_of, reported, spawn, wait_until, wait_until_alone
@@ -139,8 +140,9 @@ def test_a_directory_of_another_user_is_one_line_and_can_be_read_if_he_lets(
     assert run("sweep", grid, "--out", "his").returncode == 0
     # Everything is imported before root is given up: nobody may not read root's Python.
     code = (
-        "import os, sys, gridrun.cli, gridrun.progress, gridrun.report, gridrun.sweep, rich.console\n"
-        "gridrun.store._schema()\n"
+        "import os, sys, rich.console, toy\n"
+        "import gridrun.cli, gridrun.progress, gridrun.report, gridrun.execution\n"
+        "gridrun.store._script('schema.sql')\n"
         "if not os.geteuid(): os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "gridrun.cli.main()"
     )

@@ -14,14 +14,17 @@ from pathlib import Path
 def train(
     *, a: int, b: float = 1.0, epochs: int = 1, mode: str = "ok", ledger: str = "", nap: float = 0.0
 ) -> Iterator[dict[str, float]]:
-    note(ledger, f"start {a} {b} {epochs}")
+    cell = f"{a} {b} {epochs} {mode} {os.getpid()}"
+    note(ledger, f"start {cell}")
+    while mode == "wait" and not Path(ledger).with_name("go").exists():
+        time.sleep(0.02)
     for epoch in range(epochs):
-        time.sleep(nap)
+        time.sleep(nap * float(os.environ.get("TOY_NAPS", "1")))
         if a == 2:
             misbehave(mode)
         print("noise on stdout")
         yield {"accuracy": a * b / (epoch + 1), "loss": float(epoch)}
-    note(ledger, f"end {a} {b} {epochs}")
+    note(ledger, f"end {cell}")
 
 
 def misbehave(mode: str) -> None:
@@ -33,6 +36,9 @@ def misbehave(mode: str) -> None:
         raise SystemExit(4)
     if mode == "kill":
         os.kill(os.getpid(), 9)
+    if mode == "kill-host":
+        os.kill(os.getppid(), 9)  # who looks after this process on a cluster's machine
+        time.sleep(600)
     if mode == "segv":
         ctypes.string_at(0)
     if mode == "hang":
