@@ -134,10 +134,11 @@ def _spread_block(
                 column = [int(count * (place + chance.random()) / FIRST) for place in range(FIRST)]
             chance.shuffle(column)
             columns.append(column)
-        for places in zip(*columns, strict=True):
+        # Not zip(*columns): a block of the budget axis alone has none, and one trajectory.
+        for place in range(FIRST):
             number = 0
-            for count, place in zip(lengths, places, strict=True):
-                number = number * count + place
+            for count, column in zip(lengths, columns, strict=True):
+                number = number * count + column[place]
             yield start + number
 
 

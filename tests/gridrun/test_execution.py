@@ -2,12 +2,11 @@
 
 import math
 from itertools import islice
-from math import prod
 from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gridrun.cell import Identity
@@ -179,22 +178,28 @@ def test_the_first_trajectories_of_a_million_are_found_without_naming_the_others
     assert all(expected.get(task.number, task.trajectory) == task.trajectory for task in first)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    st.lists(st.lists(st.integers(1, 6), max_size=3), min_size=1, max_size=3),
+    st.integers(0, 2),
     st.sampled_from([0.0, 0.1, 0.9, 1.0]),
     st.integers(0, 1000),
 )
+@example([[4, 4], []], 0, 0.0, 0)  # a grid of the budget axis alone, beside more than are run first
 def test_every_trajectory_that_is_left_is_run_once_and_no_other(
-    sizes: list[int], share: float, seed: int
+    grids: list[list[int]], replicates: int, share: float, seed: int
 ) -> None:
-    axes = "".join(f"x{i} = {list(range(size))}\n" for i, size in enumerate(sizes))
-    names = list(
-        plan_of("[grid]\n" + axes).spec.grid.trajectory_ids(Identity("m:f", None, ((None, prod(sizes)),)))
-    )
+    text = 'budget = "epochs"\n'
+    for number, sizes in enumerate(grids):
+        axes = "".join(f"x{number}{i} = {list(range(size))}\n" for i, size in enumerate(sizes))
+        text += f"[[grid]]\n{axes}epochs = [1]\n"
+    if replicates:
+        text += f"[replicate]\nseed = {list(range(replicates))}\n"
+    whole = plan_of(text)
+    names = list(whole.spec.grid.trajectory_ids(whole.identity))
     chance = Random(seed)
     known = {name: Progress(1, False) for name in names if chance.random() < share}
-    tasks = list(plan_of("[grid]\n" + axes, known).tasks())
+    tasks = list(plan_of(text, known).tasks())
     left = [name for name in names if name not in known]
     assert sorted(task.trajectory for task in tasks) == sorted(left)
     assert all(names[task.number] == task.trajectory for task in tasks)
