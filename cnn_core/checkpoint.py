@@ -60,7 +60,7 @@ class Keeper:
         self._path = directory / "training.npz"
         # All of it but how long: the next epoch does not depend on that.
         what = {**asdict(config), "epochs": None, "version": version}
-        self._what = json.loads(json.dumps(what, default=str))
+        self._what = _as_written(what)
         self._due = 0.0
 
     def begin(self) -> None:
@@ -81,8 +81,10 @@ class Keeper:
             what, history = dict(meta["what"]), [_from_json(metrics) for metrics in meta["history"]]
         except (ConfigError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        if what != self._what:
-            names = sorted(name for name in self._what if what.get(name) != self._what[name])
+        # A hyperparameter that came later had its default's meaning before.
+        before = {**_as_written({name: getattr(Config, name, None) for name in self._what}), **what}
+        names = sorted(name for name, value in self._what.items() if before[name] != value)
+        if names:
             raise ConfigError(
                 f"{self._path}: is a training with other {', '.join(names)}; name another output_dir"
             )
@@ -109,6 +111,11 @@ class Keeper:
         )
         ended = time.monotonic()
         self._due = ended + max(AFTER_S, SHARE * (ended - began))
+
+
+def _as_written(found: dict[str, Any]) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return written
 
 
 def _to_json(metrics: Metrics) -> dict[str, Any]:

@@ -52,8 +52,12 @@ class Config:
     train_size: int = 600
     test_size: int = 1000
     split: str = "test"
-    """Select on the "test" images as the study did, or on "validation" images held out of training."""
+    """Select on "test" images, as the study did, or on training images held out: "validation" or "folds"."""
     validation_size: int | None = None
+    folds: int | None = None
+    """Of split = "folds": the training images make so many stratified parts, five if it is not said."""
+    fold: int | None = None
+    """Which of them, from 0, is held out and selected on: a replicate axis."""
     data_dir: str | None = None
     data_seed: int = 0
     """Names the random stream that draws the images, so that `seed` varies the training alone."""

@@ -48,6 +48,8 @@ def train(
     test_size: int = 1000,
     split: str = "test",
     validation_size: int | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     data_seed: int = 0,
     output_dir: str | None = None,
@@ -56,9 +58,9 @@ def train(
     """Train one network and yield its metrics after each epoch; `Config` explains the parameters.
 
     `accuracy` (0 to 1) and `loss` (mean cross-entropy) are those of the images that are selected on: the
-    test images for split = "test", those held out of training for "validation". `train_loss` is the mean
-    over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch. `correct` is a
-    boolean for each of the images that are selected on, in their order: whether it was right.
+    test images for split = "test", those held out of training for "validation" and "folds". `train_loss`
+    is the mean over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch.
+    `correct` is a boolean for each of the images that are selected on, in their order: whether it was right.
 
     The k-th mapping does not depend on `epochs`: a shorter run is the beginning of a longer one, bit for
     bit. Once a loss is not finite, every number but the rate is NaN, `correct` is
@@ -244,6 +246,8 @@ def _network(config: Config) -> Network:
         test_size=config.test_size,
         split=config.split,
         validation_size=config.validation_size,
+        folds=config.folds,
+        fold=config.fold,
     )
     return build_network(config, (shape[0], shape[1], shape[2]), classes)
 
@@ -257,6 +261,8 @@ def _images(config: Config) -> Images:
         data_seed=config.data_seed,
         split=config.split,
         validation_size=config.validation_size,
+        folds=config.folds,
+        fold=config.fold,
     )
 
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from hashlib import file_digest, sha256
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,9 @@ from cnn_core.datasets.source import Labels, Pixels, Source
 __all__ = ["DATASETS", "SPLITS", "Images", "check", "fingerprint", "load"]
 
 DATASETS = ("digits", "mnist", "cifar10")
-SPLITS = ("test", "validation")
+SPLITS = ("test", "validation", "folds")
+FOLDS = 5
+"""Of split = "folds", if it is not said how many."""
 
 _DRAW = 0x64726177
 """The purpose of this random stream ("draw"): a `seed` equal to `data_seed` shares nothing with it."""
@@ -64,13 +67,15 @@ def load(
     data_seed: int,
     split: str,
     validation_size: int | None,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> Images:
     """Draw `train_size + test_size` images from all there are, by a shuffle seeded with `data_seed`.
 
     With `split = "validation"` the last `validation_size` of the training images (a fifth of them if None)
-    are held out for selection, and training goes on with the rest; the test images are those of
-    `split = "test"`. The report that the study comes from selected on its test images, which is
-    `split = "test"` (docs/report.md).
+    are held out for selection, and training goes on with the rest; with `split = "folds"` it is the fold of
+    that number, from 0, of `folds` stratified ones (five if None). The test images are those of
+    `split = "test"`, and the report that the study comes from selected on them (docs/report.md).
 
     The arguments of the last call return its arrays again; files are read once a process.
 
@@ -83,10 +88,14 @@ def load(
         test_size=test_size,
         split=split,
         validation_size=validation_size,
+        folds=folds,
+        fold=fold,
     )
     _require_int("data_seed", data_seed, least=0)
-    held_size = _held_size(train_size, split, validation_size)
-    return _draw(name, _folder(name, data_dir), train_size, test_size, data_seed, held_size)
+    if split == "folds" and folds is None:
+        folds = FOLDS
+    held = (_held_size(train_size, split, validation_size), folds, fold)
+    return _draw(name, _folder(name, data_dir), train_size, test_size, data_seed, held)
 
 
 def check(
@@ -97,14 +106,16 @@ def check(
     test_size: int,
     split: str,
     validation_size: int | None,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> tuple[int, int, int, int]:
     """Return (C, H, W, classes) of a dataset from which that many images can be drawn.
 
     Looks at headers and file sizes only, once a process, so it may be asked for every cell of a grid. MNIST
     that is not there yet counts as the 70,000 images that `load` and `fingerprint` would download.
 
-    Raises: ConfigError for an unknown name or split, a size below 1, too few images, missing or damaged
-    files.
+    Raises: ConfigError for an unknown name or split, folds that cannot be, a size below 1, too few images,
+    missing or damaged files.
     """
     if split not in SPLITS:
         raise ConfigError(f"split must be {_either(SPLITS)}, found {split!r}")
@@ -112,6 +123,7 @@ def check(
     _require_int("train_size", train_size, least=1)
     _require_int("test_size", test_size, least=1)
     _held_size(train_size, split, validation_size)
+    _check_folds(train_size, split, folds, fold)
     source = _find(name, folder)
     count, channels, rows, columns = source.shape if source else mnist.SHAPE
     if train_size + test_size > count:
@@ -143,11 +155,11 @@ def _folder(name: str, data_dir: str | PathLike[str] | None) -> Path:
 
 
 def _held_size(train_size: int, split: str, validation_size: int | None) -> int:
-    """Return how many training images are held out for selection: none if that is done on the test images."""
-    if split == "test":
+    """Return how many of the last training images are held out for selection: none unless split says so."""
+    if split != "validation":
         if validation_size is not None:
             raise ConfigError(
-                f'validation_size {validation_size} has no meaning with split = "test"; '
+                f'validation_size {validation_size} has no meaning with split = "{split}"; '
                 f'remove it, or write split = "validation"'
             )
         return 0
@@ -164,6 +176,28 @@ def _held_size(train_size: int, split: str, validation_size: int | None) -> int:
             f"train_size {train_size}; write another validation_size or a larger train_size"
         )
     return validation_size
+
+
+def _check_folds(train_size: int, split: str, folds: int | None, fold: int | None) -> None:
+    if split != "folds":
+        for name, value in (("folds", folds), ("fold", fold)):
+            if value is not None:
+                raise ConfigError(
+                    f'{name} {value} has no meaning with split = "{split}"; '
+                    f'remove it, or write split = "folds"'
+                )
+        return
+    folds = FOLDS if folds is None else folds
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= train_size:
+        raise ConfigError(
+            f"folds must be a whole number from 2 to train_size {train_size}, found {folds!r}; write 5"
+        )
+    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
+        found = "none" if fold is None else repr(fold)
+        raise ConfigError(
+            f"fold must be a whole number from 0 to {folds - 1} with folds {folds}, found {found}; "
+            f"as a replicate axis write fold = {list(range(folds)) if folds <= 10 else [0, 1, 2]}"
+        )
 
 
 def _require_int(argument: str, value: int, *, least: int) -> None:
@@ -228,15 +262,44 @@ def _read(name: str, folder: Path) -> tuple[Pixels, Labels]:
 # Only the last one is kept: a sweep over `data_seed` must not fill a worker's memory, where all of MNIST
 # takes 220 MB a draw. Drawing the study's 1600 images anew takes 3 ms.
 @lru_cache(maxsize=1)
-def _draw(name: str, folder: Path, train_size: int, test_size: int, data_seed: int, held_size: int) -> Images:
+def _draw(
+    name: str,
+    folder: Path,
+    train_size: int,
+    test_size: int,
+    data_seed: int,
+    held: tuple[int, int | None, int | None],
+) -> Images:
     pixels, labels = _read(name, folder)
     chosen = np.random.default_rng([data_seed, _DRAW]).permutation(len(labels))[: train_size + test_size]
-    x = np.divide(pixels[chosen], np.float32(255), dtype=np.float32)
-    y = labels[chosen]
+    held_size, folds, fold = held
+    if folds is None:
+        places = np.arange(train_size) < train_size - held_size
+    else:
+        places = _deal(labels[chosen[:train_size]], folds) != fold
+    training, held_out, test = chosen[:train_size][places], chosen[:train_size][~places], chosen[train_size:]
+    train_x, train_y = _take(pixels, labels, training)
+    test_x, test_y = _take(pixels, labels, test)
+    held_x, held_y = _take(pixels, labels, held_out) if len(held_out) else (test_x, test_y)
+    return Images(train_x, train_y, held_x, held_y, test_x, test_y, _source(name, folder).classes)
+
+
+def _take(pixels: Pixels, labels: Labels, places: NDArray[Any]) -> tuple[NDArray[np.float32], Labels]:
+    x, y = np.divide(pixels[places], np.float32(255), dtype=np.float32), labels[places]
     x.flags.writeable = y.flags.writeable = False
-    train, test = slice(train_size - held_size), slice(train_size, None)
-    held = slice(train_size - held_size, train_size) if held_size else test
-    return Images(x[train], y[train], x[held], y[held], x[test], y[test], _source(name, folder).classes)
+    return x, y
+
+
+def _deal(labels: Labels, folds: int) -> NDArray[np.int64]:
+    """The fold of each image: sorted by class, then dealt in turn.
+
+    So no two folds differ by more than one image, neither in size nor within a class.
+
+    Shapes: labels (N,); result (N,), from 0 to folds - 1.
+    """
+    dealt = np.empty(len(labels), dtype=np.int64)
+    dealt[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % folds
+    return dealt
 
 
 @contextmanager

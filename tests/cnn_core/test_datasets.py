@@ -134,6 +134,28 @@ def test_validation_holds_out_training_images_and_leaves_the_test_images(
     assert not parts[0] & parts[2]
 
 
+@pytest.mark.parametrize(("folds", "train_size"), [(2, 600), (5, 600), (5, 601), (7, 97), (30, 30)])
+def test_folds_share_out_the_training_images_by_class_and_leave_the_test_images(
+    folds: int, train_size: int
+) -> None:
+    on_test = load(train_size=train_size)
+    parts = [load(train_size=train_size, split="folds", folds=folds, fold=fold) for fold in range(folds)]
+    held = [bytes_of(images.held_x) for images in parts]
+    assert set.union(*held) == bytes_of(on_test.train_x)
+    assert sum(map(len, held)) == train_size  # each image in one fold
+    for images, own in zip(parts, held, strict=True):
+        assert bytes_of(images.train_x) == bytes_of(on_test.train_x) - own
+        np.testing.assert_array_equal(images.test_x, on_test.test_x)
+        rows = {image.tobytes(): label for image, label in zip(on_test.train_x, on_test.train_y, strict=True)}
+        assert [rows[image.tobytes()] for image in images.held_x] == images.held_y.tolist()
+        assert [rows[image.tobytes()] for image in images.train_x] == images.train_y.tolist()
+    for label in range(10):
+        counts = [(images.held_y == label).sum() for images in parts]
+        assert max(counts) - min(counts) <= 1
+    sizes = [len(images.held_y) for images in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
 def test_split_test_selects_on_the_test_images() -> None:
     images = load(split="test")
     assert np.shares_memory(images.held_x, images.test_x)
@@ -149,7 +171,7 @@ def test_all_images_can_be_drawn(every_digit: Images) -> None:
     ("arguments", "message"),
     [
         ({"name": "mnits"}, r"dataset must be \"digits\" or \"mnist\" or \"cifar10\", found 'mnits'"),
-        ({"split": "train"}, 'split must be "test" or "validation", found \'train\''),
+        ({"split": "train"}, 'split must be "test" or "validation" or "folds", found \'train\''),
         ({"train_size": 798}, r"train_size 798 \+ test_size 1000 = 1798 images, but digits has 1797; write"),
         ({"train_size": 0}, "train_size must be a whole number of at least 1, found 0"),
         ({"test_size": -1}, "test_size must be a whole number of at least 1, found -1"),
@@ -166,6 +188,15 @@ def test_all_images_can_be_drawn(every_digit: Images) -> None:
         ),
         ({"split": "validation", "train_size": 4}, "a fifth of train_size 4 is 0, but"),
         ({"validation_size": 100}, 'validation_size 100 has no meaning with split = "test"; remove it'),
+        ({"fold": 0}, 'fold 0 has no meaning with split = "test"; remove it, or write split = "folds"'),
+        ({"folds": 5, "split": "validation"}, 'folds 5 has no meaning with split = "validation"; remove it'),
+        ({"split": "folds", "validation_size": 9}, 'validation_size 9 has no meaning with split = "folds"'),
+        ({"split": "folds", "folds": 1, "fold": 0}, "folds must be .* from 2 to train_size 600, found 1"),
+        ({"split": "folds", "folds": True, "fold": 0}, "folds must be .*, found True; write 5"),
+        ({"split": "folds", "folds": 601, "fold": 0}, "folds must be .* to train_size 600, found 601"),
+        ({"split": "folds"}, r"from 0 to 4 with folds 5, found none; .* write fold = \[0, 1, 2, 3, 4\]"),
+        ({"split": "folds", "fold": 5}, "fold must be a whole number from 0 to 4 with folds 5, found 5;"),
+        ({"split": "folds", "fold": 1.0}, "fold must be .* from 0 to 4 with folds 5, found 1.0;"),
     ],
 )
 def test_a_draw_that_cannot_be_made_is_refused(arguments: dict[str, Any], message: str) -> None:

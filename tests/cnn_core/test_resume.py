@@ -1,5 +1,6 @@
 """Training that is interrupted and goes on is the same training, bit for bit."""
 
+import json
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -68,6 +69,24 @@ def test_a_checkpoint_that_is_ahead_of_behind_or_missing_gives_the_same_epochs(
         trained.clear()
         found = list(comparable(**SMALL, epochs=4, output_dir=str(folder), resume_from=resume_from))
         assert (found, len(trained)) == (whole[resume_from:], ran)
+
+
+def test_a_checkpoint_from_before_a_hyperparameter_came_counts_as_its_default(
+    trained: list[float], tmp_path: Path
+) -> None:
+    whole = list(comparable(**SMALL, epochs=3))
+    list(comparable(**SMALL, epochs=2, output_dir=str(tmp_path)))
+    path = tmp_path / "training.npz"
+    text, parameters, statistics = checkpoint.read(path)
+    meta = json.loads(text)
+    for name in ("folds", "fold"):
+        del meta["what"][name]
+    checkpoint.write(path, json.dumps(meta), parameters, statistics)
+    trained.clear()
+    assert list(comparable(**SMALL, epochs=3, output_dir=str(tmp_path), resume_from=2)) == whole[2:]
+    assert len(trained) == 1
+    with pytest.raises(ConfigError, match="training with other fold, folds, split; name another output_dir"):
+        list(comparable(**SMALL, split="folds", fold=0, folds=2, epochs=3, output_dir=str(tmp_path)))
 
 
 def test_a_shorter_run_takes_what_it_finds_of_a_longer_one(trained: list[float], tmp_path: Path) -> None:
