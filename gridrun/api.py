@@ -56,6 +56,9 @@ def sweep(
     scoring: Sequence[str] | str | None = None,
     fixed: Mapping[str, Any] | None = None,
     replicate: Mapping[str, Any] | None = None,
+    zip: Mapping[str, Mapping[str, Any]] | None = None,
+    exclude: Sequence[Mapping[str, Any]] = (),
+    select: Mapping[str, Any] | None = None,
     budget: str | None = None,
     epoch: str | None = None,
     call: str | None = None,
@@ -95,9 +98,10 @@ def sweep(
     weights, or a Bunch), `cv` (5, or a splitter) and `scoring`; its folds are replicates, and its scores are
     GridSearchCV's.
 
-    All other arguments are those of a grid.toml, with their defaults. `grid`, `fixed` and `replicate` are its
-    tables (a list, a range, an array, or `{"from": 1e-4, "to": 1e-1, "num": 4, "scale": "log"}`); from `jobs`
-    to `order` they are of its [run]. `out` is the sweep directory; without it, results/<name>. `name` is that
+    All other arguments are those of a grid.toml, with their defaults. `grid`, `fixed`, `replicate`, `zip`,
+    `exclude` and `select` are its tables (an axis is a list, a range, an array, or
+    `{"from": 1e-4, "to": 1e-1, "num": 4, "scale": "log"}`), a list of grids is their union; from `jobs` to
+    `order` they are of its [run]. `out` is the sweep directory; without it, results/<name>. `name` is that
     of the function if it is left out.
 
     Ctrl-C lets the cells in flight finish and returns what is there (`interrupted`); a second one, a second
@@ -112,7 +116,10 @@ def sweep(
         "sweep": {"metric": metric, "mode": mode, "budget": budget, "epoch": epoch, "call": call},
         "fixed": fixed or {},
         "grid": grid,
+        "zip": zip or {},
+        "exclude": exclude,
         "replicate": replicate or {},
+        "select": select or {},
         "run": {
             **{"jobs": jobs, "backend": backend, "scheduler": scheduler, "timeout_s": timeout_s},
             **{"max_attempts": max_attempts, "max_failures": max_failures, "order": order},

@@ -25,28 +25,42 @@ def write_grid(tables: Tables) -> str:
     """
     parts = []
     for name, table in tables.items():
-        if isinstance(table, Mapping):
+        if name == "zip" and isinstance(table, Mapping):
+            for key, axes in table.items():
+                place = f"zip[{key!r}]"
+                if not isinstance(axes, Mapping):
+                    raise InputError(
+                        f"{WHERE}: {place} must be a dict of lists of one length, found {shown(axes)};"
+                        " write {'lr': [0.1, 0.01], 'momentum': [0.0, 0.9]}"
+                    )
+                parts.append(f"[zip.{_write_text(_named('zip', key))}]\n" + _write_table(place, axes))
+        elif isinstance(table, Mapping) and name != "exclude":
             if table or name == "grid":
                 parts.append(f"[{name}]\n" + _write_table(name, table))
         elif isinstance(table, list | tuple) and all(isinstance(entry, Mapping) for entry in table):
             parts += [f"[[{name}]]\n" + _write_table(name, entry) for entry in table]
         else:
-            raise InputError(
-                f"{WHERE}: {name} must be a dict, found {shown(table)}; write {{'lr': [0.1, 0.01]}}"
-            )
+            example = "[{'lr': 0.1}]" if name == "exclude" else "{'lr': [0.1, 0.01]}"
+            kind = "a list of dicts" if name == "exclude" else "a dict"
+            raise InputError(f"{WHERE}: {name} must be {kind}, found {shown(table)}; write {example}")
     return "\n".join(parts)
 
 
 def _write_table(table: str, entries: Mapping[Any, Any]) -> str:
     lines = []
     for key, value in entries.items():
-        if not isinstance(key, str):
-            raise InputError(
-                f"{WHERE}: a name in {table} must be a string, found {shown(key)}; write {str(key)!r}"
-            )
+        _named(table, key)
         place = key if table in ("sweep", "run") else f"{table}[{key!r}]"
         lines.append(f"{_write_text(key)} = {_write_value(_read(place, value))}\n")
     return "".join(lines)
+
+
+def _named(table: str, key: object) -> str:
+    if not isinstance(key, str):
+        raise InputError(
+            f"{WHERE}: a name in {table} must be a string, found {shown(key)}; write {str(key)!r}"
+        )
+    return key
 
 
 def _read(place: str, found: Any) -> Value:
@@ -91,7 +105,9 @@ _WORDS = (
     (r"\[(?:sweep|run)\] (\w+)", r"\1"),
     (r"(\S+) = (\S+) under \[(fixed|grid)\]", r"\3={'\1': \2}"),
     (r" under \[(?:sweep|run)\]", ""),
-    (r"\[\[?(grid|fixed|replicate)\]?\]", r"\1"),
+    (r"\[zip\.(\w+)\]", r"zip['\1']"),
+    (r"\[select\] (rule|prefer|examples)", r"select['\1']"),
+    (r"\[\[?(grid|fixed|replicate|exclude|select)\]?\]", r"\1"),
     (r"\{ null = true \}", "None"),
     (r"--retry-failed", "retry_failed=True"),
     (r"--max-failures (\d+)", r"max_failures=\1"),
@@ -108,7 +124,7 @@ def in_words_of_the_call(message: str, names: Collection[str] = ()) -> str:
     """
     for name in names:
         message = re.sub(
-            rf"\[\[?(grid|fixed|replicate)\]?\] {re.escape(name)}(?![\w.])", rf"\1['{name}']", message
+            rf"\[\[?(grid|fixed|replicate|exclude)\]?\] {re.escape(name)}(?![\w.])", rf"\1['{name}']", message
         )
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)

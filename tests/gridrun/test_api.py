@@ -20,6 +20,7 @@ import gridrun
 import gridrun.api
 from gridrun.errors import InputError
 from gridrun.execution import TooManyFailures
+from gridrun.spec import Spec
 from gridrun.store import Store
 
 
@@ -162,6 +163,50 @@ def test_best_params_are_as_train_takes_them_whole_and_with_what_is_fixed() -> N
     assert [type(value) for value in results.best_params.values()] == [str, int, int]
 
 
+def test_zips_exclusions_and_the_rule_of_selection_are_those_of_grid_toml() -> None:
+    def train(lr: float, c: int, k: int, seed: int) -> float:
+        return lr + c + k + seed / 10
+
+    results = gridrun.sweep(
+        train,
+        {"lr": [1, 2, 3]},
+        zip={"size": {"c": np.array([1, 2]), "k": (3, 5)}},
+        exclude=[{"lr": 1, "c": [1, 2]}, {"lr": 3, "k": 5}],
+        replicate={"seed": range(3)},
+        select={"rule": "one_se", "prefer": ["lr"]},
+        metric="value",
+        quiet=True,
+    )
+    there = [(2, 1, 3), (2, 2, 5), (3, 1, 3)]
+    found = results.cells[["lr", "c", "k", "seed"]].itertuples(index=False, name=None)
+    assert list(found) == [(*each, seed) for each in there for seed in range(3)]
+    assert results.summary["chosen"]["rule"] == "one_se"
+    text = """
+        [sweep]
+        name = "train"
+        train = "m:f"
+        metric = "value"
+        [grid]
+        lr = [1, 2, 3]
+        [zip.size]
+        c = [1, 2]
+        k = [3, 5]
+        [[exclude]]
+        lr = 1
+        [[exclude]]
+        lr = 3
+        k = 5
+        [replicate]
+        seed = [0, 1, 2]
+        [select]
+        rule = "one_se"
+        prefer = ["lr"]
+    """
+    with Store.read(results.directory) as store:
+        spec, same = Spec.parse(store.grid_text(), "here"), Spec.parse(text, "there")
+    assert (spec.grid.blocks, spec.choice) == (same.grid.blocks, same.choice)
+
+
 def test_numpy_s_scalars_and_arrays_and_ranges_are_lists_of_plain_values() -> None:
     grid = {
         "a": np.array([1, 2]),
@@ -228,6 +273,22 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
     "timeout_s must be a number of seconds above 0, found -1; write timeout_s = 600": (
         {"x": [1]},
         {"timeout_s": -1},
+    ),
+    "zip['size'] must hold lists of one length, found c has 2, k has 1; write as many values for each": (
+        {"x": [1]},
+        {"zip": {"size": {"c": [1, 2], "k": [3]}}},
+    ),
+    "zip['size'] must be a dict of lists of one length, found 3; write {'lr': [0.1, 0.01], 'momentum':"
+    " [0.0, 0.9]}": ({"x": [1]}, {"zip": {"size": 3}}),
+    "a name in zip must be a string, found 3; write '3'": ({"x": [1]}, {"zip": {3: {}}}),
+    "exclude must be a list of dicts, found {'x': 1}; write [{'lr': 0.1}]": (
+        {"x": [1]},
+        {"exclude": {"x": 1}},
+    ),
+    "exclude['x'] has no value 7, found 7; write one of 1": ({"x": [1]}, {"exclude": [{"x": 7}]}),
+    'select[\'rule\'] must be "best" or "one_se", found \'x\'; write rule = "one_se"': (
+        {"x": [1]},
+        {"select": {"rule": "x"}},
     ),
     "metric says 'loss', of which less is usually better, and mode is missing, found 'loss'; write"
     ' mode = "min", or mode = "max" if more is better': ({"x": [1]}, {"metric": "loss"}),
