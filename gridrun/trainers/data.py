@@ -111,7 +111,12 @@ class DataSettings:
         if file is None:
             raise ValueError(f"no file {self.file!r}; write one that lies beside grid.toml")
         read: Callable[..., pd.DataFrame] = pd.read_parquet if file.suffix == ".parquet" else pd.read_csv
-        frame = read(file)
+        try:
+            frame = read(file)
+        except ImportError:
+            raise ValueError(
+                f"{self.file}: reading it needs a package; write pip install pyarrow, or make it a .csv"
+            ) from None
         columns = {key: getattr(self, key) for key in COLUMNS}
         named = [column for column in columns.values() if column is not None]
         for column in named:

@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.datasets import load_iris
 
 from gridrun.errors import InputError
 from gridrun.spec import Spec
@@ -115,6 +118,29 @@ def test_what_can_not_be_is_refused_in_one_line_before_the_first_cell(
     assert told in str(refused.value)
     assert "grid.toml: " in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_parquet_file_is_a_table_like_another_and_the_package_that_it_needs_is_named(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a", "b", "c", "d", "label"]
+    table = pd.DataFrame(np.column_stack(load_iris(return_X_y=True)), columns=names)
+    table.to_csv(tmp_path / "x.csv", index=False)
+    table.to_csv(tmp_path / "x.parquet", index=False)  # as what stands in for pyarrow reads it
+    found = []
+    for ending in ("csv", "parquet"):
+        spec = read("sklearn.svm:SVC", "C = [1]", data=f'file = "x.{ending}"\ntarget = "label"')
+        if ending == "parquet":
+            monkeypatch.setattr(pd, "read_parquet", missing)
+            with pytest.raises(InputError, match=r"x.parquet: reading it needs a package; write pip install"):
+                scores(spec, tmp_path)
+            monkeypatch.setattr(pd, "read_parquet", pd.read_csv)
+        found.append(scores(spec, tmp_path))
+    assert found[0] == found[1]
+
+
+def missing(_: Path) -> None:
+    raise ImportError("no engine,\ntold at length")
 
 
 @pytest.mark.parametrize("table", ["data", "cv"])
