@@ -86,6 +86,7 @@ class Sweep:
             tell=observer.say,
             hear=logs.add,
             hold=breaker.hold,
+            keep=self._keep,
         ):
             outcomes = [self._check(outcome) for outcome in outcomes if self._is_new(outcome)]
             if not outcomes:
@@ -121,6 +122,12 @@ class Sweep:
         if len(history) != len(seconds):
             return None
         return Outcome(task.trajectory, task.params, history, None, timing.wall_s, seconds)
+
+    def _keep(self, so_far: Outcome) -> None:
+        """Commit epochs of a trajectory that runs in this process; observers hear of it when it is done."""
+        if self._is_new(so_far):
+            self._store.save([so_far])
+            self.plan.learn([so_far])
 
     def _is_new(self, outcome: Outcome) -> bool:
         """Whether it tells anything: a trajectory that was begun anew may be behind what is stored of it."""

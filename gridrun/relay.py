@@ -7,7 +7,9 @@ other. Where its 64 KB are full, as the parent was stopped, the worker keeps the
 import contextlib
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from gridrun.outcome import Outcome
 
@@ -16,6 +18,35 @@ from gridrun.outcome import Outcome
 AFTER_S = 1.0
 # And so many for each epoch there is: the parent stores a history as a whole, in 10 us per epoch.
 EACH_S = 0.001
+
+
+class Teller(Protocol):
+    """Whom a trajectory hands its epochs to while it runs."""
+
+    def begin(self) -> None:
+        """What comes next is another trajectory's."""
+
+    def send(self, so_far: Outcome) -> float:
+        """Hand over a trajectory's outcome so far. Returns the seconds to let pass before the next time."""
+
+
+class Keeper:
+    """For who runs in the parent itself: what is handed over is kept at once."""
+
+    def __init__(self, keep: Callable[[Outcome], None]) -> None:
+        self._keep = keep
+        self.error: Exception | None = None  # of keeping: no fault of the trajectory's
+
+    def begin(self) -> None:
+        pass
+
+    def send(self, so_far: Outcome) -> float:
+        if so_far.history and self.error is None:
+            try:
+                self._keep(so_far)
+            except Exception as error:  # told when the trajectory has ended
+                self.error = error
+        return _pause(so_far)
 
 
 class Sender:
@@ -28,14 +59,9 @@ class Sender:
         self._sent = 0  # epochs, of the trajectory that is under way
 
     def begin(self) -> None:
-        """What comes next is another trajectory's."""
         self._sent = 0
 
     def send(self, so_far: Outcome) -> float:
-        """Hand over what is new of a trajectory's outcome so far.
-
-        Returns the seconds to let pass before the next time.
-        """
         new = slice(self._sent, None)
         if so_far.history[new]:
             part = so_far._replace(
@@ -47,7 +73,11 @@ class Sender:
         # The parent is gone, or busy.
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
             self._left = self._left[os.write(self._pipe, self._left) :]
-        return max(AFTER_S, EACH_S * len(so_far.history))
+        return _pause(so_far)
+
+
+def _pause(so_far: Outcome) -> float:
+    return max(AFTER_S, EACH_S * len(so_far.history))
 
 
 class Receiver:

@@ -24,7 +24,7 @@ from gridrun.job import Job
 from gridrun.metrics import Bits, read_epochs, read_report
 from gridrun.outcome import Failure, Metrics, Outcome, Output, Task
 from gridrun.output import Spool, buffer_lines
-from gridrun.relay import AFTER_S, Sender
+from gridrun.relay import AFTER_S, Sender, Teller
 from gridrun.selection import Rule
 from gridrun.signals import SIGNALS, StopNow, hold, hold_again
 from gridrun.surroundings import Surroundings
@@ -85,7 +85,8 @@ def _survive(_number: int, _frame: FrameType | None) -> None:
 def serve(job: Job, tasks: Sequence[Task], slot: int) -> tuple[list[Outcome], bool]:
     """Run a batch in a worker; tell besides whether the worker should be replaced, for its memory."""
     global _first_size
-    outcomes = run(job, tasks, _found, slot=slot, take=_spool.take if _spool is not None else None)
+    take = _spool.take if _spool is not None else None
+    outcomes = run(job, tasks, _found, slot=slot, take=take, teller=_sender)
     hold_again()
     size = resident_size()
     if _first_size is None:
@@ -108,11 +109,13 @@ def run(
     tell: Tell | None = None,
     slot: int = 0,
     take: Take | None = None,
+    teller: Teller | None = None,
 ) -> list[Outcome]:
     """Run trajectories one after another in this process, each in the same surroundings.
 
     `found` is asked for these when the train function has been imported: what its module sets is for all.
     `take` gives what a trajectory has printed; the first one's is what was printed by that import, too.
+    `tell` hears of each epoch, `teller` of what would be kept if it ended there, once a second.
     """
     try:
         runner = _prepare(job)
@@ -126,7 +129,7 @@ def run(
         name = task.trajectory.encode()
         surroundings.tell(b"GRIDRUN_TRAJECTORY", name)
         surroundings.tell(b"GRIDRUN_OUTPUT_DIR", root + name)
-        outcome = _run_one(runner, job, task, tell)
+        outcome = _run_one(runner, job, task, tell, teller)
         surroundings.restore()
         if take is not None and (output := take(len(tasks) == 1)) is not None:
             outcome = outcome._replace(output=output)
@@ -152,7 +155,7 @@ def _prepare(job: Job) -> Runner:
     return _prepared[1]
 
 
-def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None = None) -> Outcome:
+def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None, teller: Teller | None) -> Outcome:
     params = {name: as_given(value) for name, value in task.params.items()}
     if job.budget is not None and task.epochs is not None:
         params[job.budget] = task.epochs
@@ -168,8 +171,8 @@ def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None = None) -> 
     before = task.so_far
     running = Running(task.trajectory, task.epochs, job.directory, len(before.history) if before else 0)
     due = math.inf  # when epochs are handed over: half of a run without a budget axis is no outcome
-    if _sender is not None and task.epochs is not None:
-        _sender.begin()
+    if teller is not None and task.epochs is not None:
+        teller.begin()
         due = AFTER_S
     try:
         code = runner.code()
@@ -187,12 +190,17 @@ def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None = None) -> 
             bits.append(report.bits)
             left_out = left_out or report.left_out
             seconds.append(time.perf_counter() - began)
-            if seconds[-1] >= due and len(history) != task.epochs and os.getpid() == process:
+            if (
+                teller is not None
+                and seconds[-1] >= due
+                and len(history) != task.epochs
+                and os.getpid() == process
+            ):
                 so_far = Outcome(
                     task.trajectory, task.params, history, None, seconds[-1], seconds,
                     False, bits, _place(), left_out, code, task.number, underway=True,
                 )  # fmt: skip
-                due = seconds[-1] + _hand_over(job, so_far)
+                due = seconds[-1] + teller.send(_sound_part(job, so_far))
             if tell is not None:
                 tell(len(history), report.numbers, seconds[-1])
     except TrajectoryFailed as error:
@@ -262,13 +270,12 @@ def _check(job: Job, history: Sequence[Metrics], ended: bool) -> tuple[Failure |
     return Failure(f"no metric {job.metric!r} among {found}; write one of them as [sweep] metric"), kept
 
 
-def _hand_over(job: Job, so_far: Outcome) -> float:
-    """Tell the parent what would be kept if it ended here; return the seconds until the next time."""
+def _sound_part(job: Job, so_far: Outcome) -> Outcome:
+    """What would be kept of it if it ended here."""
     sound = _reach(job, so_far.history)
-    part = so_far._replace(
+    return so_far._replace(
         history=so_far.history[:sound], seconds=so_far.seconds[:sound], bits=so_far.bits[:sound]
     )
-    return AFTER_S if _sender is None else _sender.send(part)
 
 
 def _reach(job: Job, history: Sequence[Metrics], ended: bool = False) -> int:

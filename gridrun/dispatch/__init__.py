@@ -98,12 +98,14 @@ def dispatch(
     tell: Callable[[str], None],
     hold: Callable[[], bool] = lambda: False,
     hear: Callable[[Piece], None] = lambda _: None,
+    keep: Callable[[Outcome], None] = lambda _: None,
 ) -> Iterator[list[Outcome]]:
     """Run tasks and yield outcomes as they arrive, in batches. `tell` gets what the user should know,
-    `hear` what trajectories print that take seconds.
+    `hear` what trajectories print that take seconds. `keep` commits epochs of a trajectory that runs in this
+    process, which the generator can't yield before it is done.
     While `hold` says so no task is sent for the first time.
 
     Raises: EnvironmentFault if workers can't be had. A task that ends its worker `max_attempts`
     times is an Outcome with a Failure.
     """
-    return Pool(job, workers, max_attempts, stop, tell, hold, hear).run(tasks)
+    return Pool(job, workers, max_attempts, stop, tell, hold, hear, keep).run(tasks)

@@ -159,7 +159,7 @@ class DaskWorkers:
         there: int = sum(self._client.nthreads().values())
         return there if self.most is None else min(there, self.most)
 
-    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+    def begin(self, job: Job, events: "SimpleQueue[Event]", _keep: Callable[[Outcome], None]) -> None:
         self._job, self._events = job, events
         self._admission = Admission(describe(job), events)
         self._client.subscribe_topic("all", self._hear)

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from queue import SimpleQueue
@@ -94,7 +94,7 @@ class RayWorkers:
         there = sum(_nodes().values())
         return there if self.most is None else min(there, self.most)
 
-    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+    def begin(self, job: Job, events: "SimpleQueue[Event]", _keep: Callable[[Outcome], None]) -> None:
         self._job, self._events = job, events
         self._admission = Admission(describe(job), events)
         self.check()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +16,7 @@ from gridrun.dispatch.process import count_cores
 from gridrun.job import Job
 from gridrun.outcome import Outcome, Task
 from gridrun.output import Spool, Trimmer
+from gridrun.relay import Keeper
 from gridrun.signals import hold_again
 from gridrun.surroundings import Surroundings
 from gridrun.terminal import STREAMS, is_closed, reopen, screen_on, stands_on
@@ -33,7 +34,7 @@ class LokyWorkers:
         self.count = count_cores(jobs)
         self._crew: Crew | None = None
 
-    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+    def begin(self, job: Job, events: "SimpleQueue[Event]", _keep: Callable[[Outcome], None]) -> None:
         self._crew = Crew(self.count, job)
         for child in self._crew.children:
             events.put(_LokySlot(child, job, events))
@@ -80,7 +81,7 @@ class SequentialWorkers:
     def __init__(self, _scheduler: str | None, _jobs: int) -> None:
         self._exit = contextlib.ExitStack()
 
-    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
+    def begin(self, job: Job, events: "SimpleQueue[Event]", keep: Callable[[Outcome], None]) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="gridrun-") as folder:
                 spool = Spool(Path(folder) / "output", new=True)
@@ -88,7 +89,7 @@ class SequentialWorkers:
             raise refuse(error) from None
         self._exit.callback(spool.close)
         self._exit.callback(Trimmer(spool.trim).close)
-        events.put(_SequentialSlot(job, spool))
+        events.put(_SequentialSlot(job, spool, Keeper(keep)))
 
     def check(self) -> None:
         pass
@@ -102,16 +103,18 @@ class _SequentialSlot:
     number = 0
     gone = False
 
-    def __init__(self, job: Job, spool: Spool) -> None:
-        self._job, self._spool = job, spool
+    def __init__(self, job: Job, spool: Spool, keeper: Keeper) -> None:
+        self._job, self._spool, self._keeper = job, spool, keeper
 
     def send(self, batch: Sequence[Task]) -> "Future[list[Outcome]]":
         future: Future[list[Outcome]] = Future()
         with contextlib.ExitStack() as stack:
             stack.enter_context(_as_in_a_worker(self._spool))
             found = lambda: stack.enter_context(Surroundings())  # noqa: E731 - taken when the module is loaded
-            future.set_result(run(self._job, batch, found, take=self._spool.take))
+            future.set_result(run(self._job, batch, found, take=self._spool.take, teller=self._keeper))
         hold_again()
+        if self._keeper.error is not None:
+            raise self._keeper.error
         return future
 
     def receive(self, future: "Future[list[Outcome]]") -> Answer:
@@ -121,7 +124,7 @@ class _SequentialSlot:
         pass
 
     def epochs(self) -> list[Outcome]:
-        return []  # nobody looks while a batch runs
+        return []  # nobody looks while a batch runs; what is long has been kept meanwhile
 
 
 @contextlib.contextmanager

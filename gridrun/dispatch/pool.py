@@ -66,8 +66,11 @@ class Workers(Protocol):
     def count(self) -> int:
         """How many trajectories can run at once, as far as is known."""
 
-    def begin(self, job: Job, events: "SimpleQueue[Event]") -> None:
-        """Announce slots for a job, now and whenever more come. Raises: EnvironmentFault."""
+    def begin(self, job: Job, events: "SimpleQueue[Event]", keep: Callable[[Outcome], None]) -> None:
+        """Announce slots for a job, now and whenever more come. Raises: EnvironmentFault.
+
+        `keep` commits the epochs so far of a trajectory: for slots that run it while `send` is called.
+        """
 
     def check(self) -> None:
         """Raise EnvironmentFault if there will never be an answer or a slot any more."""
@@ -95,6 +98,7 @@ class Pool:
     tell: Callable[[str], None]
     hold: Callable[[], bool] = lambda: False  # whether to send nothing new for now
     hear: Callable[[Piece], None] = lambda _: None
+    keep: Callable[[Outcome], None] = lambda _: None
     events: "SimpleQueue[Event]" = field(default_factory=SimpleQueue)
     slots: list[Slot] = field(default_factory=list)  # by number
     idle: deque[Slot] = field(default_factory=deque)
@@ -111,7 +115,7 @@ class Pool:
     def run(self, tasks: Iterator[Task]) -> Iterator[list[Outcome]]:
         """Yield outcomes as they arrive. Raises: EnvironmentFault if workers can't be had."""
         self.task_s = self.workers.batch_s  # so the first batches are single
-        self.workers.begin(self.job, self.events)
+        self.workers.begin(self.job, self.events, self.keep)
         while True:
             self._feed(tasks)
             if not self.busy and (self.stop.asked or (self.exhausted and not self.again)):

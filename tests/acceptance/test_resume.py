@@ -5,11 +5,14 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from gridrun.errors import InputError
+from gridrun import worker
+from gridrun.errors import EnvironmentFault, InputError
+from gridrun.outcome import Outcome
 from gridrun.plan import Count
 from gridrun.spec import Spec
 from gridrun.store import Store
@@ -187,6 +190,44 @@ def test_killed_at_random_instants_no_stored_epoch_is_run_again(run: Run, tmp_pa
     assert sum(ran.values()) - len(ran) <= 2 * kills  # what was under way, of two workers
     assert run("sweep", "g.toml", "--out", "clean", "--backend", "sequential", NAPS="0").returncode == 0
     assert tables(tmp_path) == tables(tmp_path, "clean")
+
+
+@pytest.mark.slow
+def test_what_runs_in_the_parent_itself_is_stored_as_it_comes_too(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "steady.py").write_bytes((HERE / "steady.py").read_bytes())
+    (tmp_path / "g.toml").write_text(grid(tmp_path, "[3, 20]", "nap = 0.3\n"))
+    how = ("sweep", "g.toml", "--out", "cut", "--backend", "sequential")
+    sweep = spawn(tmp_path, *how)
+    wait_until(lambda: epochs_of_one(tmp_path / "cut") >= 6)
+    sweep.kill()
+    sweep.wait()
+    stored, begun = stored_epochs(tmp_path / "cut")[1], len(read_ledger(tmp_path))
+    with Store.read(tmp_path / "cut") as store:
+        spec, identity = Spec.parse(store.grid_text(), ""), store.identity()
+        (name, *_) = spec.grid.trajectory_ids(identity)
+        assert store.progress()[name].status(3) == "completed"  # the smaller cell is done
+    assert run(*how, NAPS="0").returncode == 0
+    a, epoch, resumed, _ = read_ledger(tmp_path)[begun]
+    assert (a, resumed) == (1, stored)
+    assert epoch >= stored
+    assert run("sweep", "g.toml", "--out", "clean", "--jobs", "2", NAPS="0").returncode == 0
+    assert tables(tmp_path) == tables(tmp_path, "clean")
+
+
+def test_a_store_that_fails_while_a_cell_runs_in_the_parent_is_no_fault_of_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "AFTER_S", 0.0)
+    monkeypatch.setattr(Store, "save", full)
+    with pytest.raises(EnvironmentFault, match="the disk is full"):
+        sweep_here(tmp_path, "[2, 5]")
+    monkeypatch.undo()
+    assert sweep_here(tmp_path, "[2, 5]") == Count(completed=4)
+    assert tables(tmp_path) == clean(tmp_path, "[2, 5]")
+
+
+def full(_store: Store, _outcomes: Sequence[Outcome]) -> None:
+    raise EnvironmentFault("the disk is full")
 
 
 def read_ledger(folder: Path) -> list[tuple[int, ...]]:

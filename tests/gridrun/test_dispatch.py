@@ -38,7 +38,7 @@ class Obedient:
     def count(self) -> int:
         return len(self.hosts)
 
-    def begin(self, _job: Job, events: "SimpleQueue[Event]") -> None:
+    def begin(self, _job: Job, events: "SimpleQueue[Event]", _keep: object) -> None:
         for host in self.hosts:
             events.put(ObedientSlot(self, host))
 

@@ -110,11 +110,10 @@ def test_no_more_is_handed_over_than_would_be_kept_if_it_ended_there(
     """A cell that lacks its metric is done when a larger one has it: until then nobody knows."""
     handed: list[int] = []
     monkeypatch.setattr(worker, "AFTER_S", 0.0)
-    monkeypatch.setattr(worker, "_sender", ends[0])
     monkeypatch.setattr(ends[0], "send", lambda outcome: handed.append(len(outcome.history)) or 0.0)
     name = f"{__name__}:validated_every_second"
     job = Job(FunctionSettings(name), (), "score", "epochs", None, budgets=budgets)
-    (outcome,) = worker.run(job, [Task("t", {}, 8)], Surroundings)
+    (outcome,) = worker.run(job, [Task("t", {}, 8)], Surroundings, teller=ends[0])
     assert outcome.failure is None
     assert handed == kept
 
@@ -184,7 +183,7 @@ class Telling:
 
     batch_s, most, count = 0.0, None, 1
 
-    def begin(self, job: Job, events: "object") -> None:
+    def begin(self, job: Job, events: "object", _keep: object) -> None:
         events.put(TellingSlot(job))  # type: ignore[attr-defined]
 
     def check(self) -> None:
