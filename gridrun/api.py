@@ -341,7 +341,7 @@ def _run(
         note_command(directory, [WHERE])
         if not quiet:
             print(in_words_of_the_call(tell_plan(begun.plan, begun.workers)), file=sys.stderr, flush=True)
-        show = show_progress(begun.plan, begun.standings, directory, quiet=quiet)
+        show = show_progress(begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet)
         with drain_on_interrupt(stop), show as screen:
             count = begun.run(stop, screen)
     return count, stop.asked

@@ -171,7 +171,7 @@ def sweep(
         with open_sweep(spec, directory, run, grid_file=grid, retry_failed=retry_failed) as begun:
             note_command(directory, sys.argv[1:])
             _say(tell_plan(begun.plan, begun.workers))
-            show = show_progress(begun.plan, begun.standings, directory, quiet=quiet)
+            show = show_progress(begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet)
             # Not before: until now there is nothing to finish, and Ctrl-C ends a long planning at once.
             with drain_on_signals(stop), show as screen:
                 count = begun.run(stop, screen)

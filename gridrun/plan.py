@@ -68,7 +68,7 @@ class Plan:
         yield from early
         grid, sent = self.spec.grid, {task.number for task in early}
         for number, name in self._ordered(grid.trajectory_ids(self.identity)):
-            needed = _needed(self.known.get(name, NOTHING), grid.budgets, self.retry_failed)
+            needed = needed_epochs(self.known.get(name, NOTHING), grid.budgets, self.retry_failed)
             if needed and number not in sent:
                 yield Task(name, grid.trajectory_params(number), needed if grid.budgets else None, number)
 
@@ -88,7 +88,7 @@ class Plan:
         grid, tasks = self.spec.grid, []
         for number in _spread(grid):
             name = grid.trajectory_id(self.identity, number)
-            needed = _needed(self.known.get(name, NOTHING), grid.budgets, self.retry_failed)
+            needed = needed_epochs(self.known.get(name, NOTHING), grid.budgets, self.retry_failed)
             if needed:
                 epochs = needed if grid.budgets else None
                 tasks.append(Task(name, grid.trajectory_params(number), epochs, number))
@@ -181,11 +181,11 @@ def count_cells(
             status = progress.status(budget)
             tally[PENDING if retry_failed and status == FAILED else status] += count
             stopped += count * (progress.ended and budget is not None and budget > progress.epochs)
-        trajectories += count * bool(_needed(progress, grid.budgets, retry_failed))
+        trajectories += count * bool(needed_epochs(progress, grid.budgets, retry_failed))
     return Count(**tally, stopped_early=stopped), trajectories
 
 
-def _needed(progress: Progress, budgets: Sequence[int], retry_failed: bool) -> int:
+def needed_epochs(progress: Progress, budgets: Sequence[int], retry_failed: bool) -> int:
     """The epochs to run for a trajectory's pending cells; 0 if none is pending."""
     if progress.ended or (progress.failed and not retry_failed):
         return 0

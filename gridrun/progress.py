@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, ConsoleDimensions
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from gridrun.command import how_to_show
+from gridrun.forecast import Forecast, tell_seconds
 from gridrun.outcome import COMPLETED, FAILED, NOTHING, PENDING, Failure, Outcome
 from gridrun.outcome import Progress as Epochs
 from gridrun.plan import Plan
@@ -28,14 +29,18 @@ PLAIN_S = 10.0
 MOST_TOLD = 10
 # Seconds between looks at who is best.
 LOOK_S = 0.5
+# Columns of a terminal from which on the bar is a long one.
+WIDE = 70
 
 
-class _Rate(ProgressColumn):
-    """Cells a second since the start."""
+class _Live(Progress):
+    """A bar with how far and how long, and below it who is best."""
 
-    def render(self, task: Task) -> Text:
-        done = task.completed - float(task.fields["cached"])
-        return Text(f"{done / task.elapsed:.1f}/s" if task.elapsed else "")
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if best := task.fields["best"]:
+                yield Text(best, no_wrap=True, overflow="ellipsis")
 
 
 class _Console(Console):
@@ -58,7 +63,13 @@ class Screen:
     """Counts what is saved and shows it. Cells count when they are on disk, not before."""
 
     def __init__(
-        self, plan: Plan, standings: Standings, directory: Path, live: Progress | None, quiet: bool
+        self,
+        plan: Plan,
+        standings: Standings,
+        directory: Path,
+        live: Progress | None,
+        quiet: bool,
+        workers: int = 1,
     ) -> None:
         self.plan = plan
         self.directory = directory
@@ -68,12 +79,12 @@ class Screen:
         self.quiet = quiet
         self.done, self.failed = plan.count.completed + plan.count.failed, plan.count.failed
         self.best: Standing | None = None
-        self.spoken = time.monotonic()
+        self.began = self.spoken = time.monotonic()
         self.look_at = 0.0
+        self.forecast = None if quiet else Forecast(plan, workers)
+        self.left = ""
         if live is not None:
-            self.task = live.add_task(
-                "", total=plan.count.total, completed=self.done, cached=self.done, note=""
-            )
+            self.task = live.add_task("", total=plan.count.total, completed=self.done, note="", best="")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes that were just committed."""
@@ -88,11 +99,21 @@ class Screen:
                     self.failed += status == FAILED
             if outcome.failure is not None and not self.quiet:
                 self._tell_failure(outcome, outcome.failure, after)
+        now = time.monotonic()
+        if self.forecast is not None:
+            self.forecast.add(outcomes, now)
         if self.live is not None:
-            self.live.update(self.task, completed=self.done, note=self._note())
-        elif not self.quiet and time.monotonic() - self.spoken >= PLAIN_S:
-            self.spoken = time.monotonic()
-            print(f"{self.done} of {self.plan.count.total} cells{self._note()}", file=sys.stderr, flush=True)
+            self._look(now)
+            self.live.update(self.task, completed=self.done, note=self._note(now), best=self._tell_best(True))
+        elif not self.quiet and now - self.spoken >= PLAIN_S:
+            self.spoken = now
+            self._look(now)
+            best = self._tell_best(False)
+            print(
+                f"{self.done} of {self.plan.count.total} cells {self._note(now)}{best and ', '}{best}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def say(self, message: str) -> None:
         """Show a message of the sweep's, above the live line if there is one."""
@@ -118,15 +139,29 @@ class Screen:
             f" {how_to_show(cell, self.directory)}"
         )
 
-    def _note(self) -> str:
-        if (now := time.monotonic()) >= self.look_at:
-            self.best = self.standings.best()
-            # Of a million cells a look takes 0.5 s: no more than a twentieth of the time is spent on it.
-            self.look_at = now + max(LOOK_S, 20 * (time.monotonic() - now))
-        failed = f", {self.failed} failed" if self.failed else ""
+    def _look(self, now: float) -> None:
+        """See who is best and how long the rest takes, now and then."""
+        if now < self.look_at:
+            return
+        self.best = self.standings.best()
+        found = None if self.forecast is None else self.forecast.seconds(now)
+        self.left = "" if found is None else tell_seconds(*found)
+        # Of a million cells a look takes 0.5 s: no more than a twentieth of the time is spent on it.
+        self.look_at = now + max(LOOK_S, 20 * (time.monotonic() - now))
+
+    def _note(self, now: float) -> str:
+        words = [f"after {tell_seconds(now - self.began, now - self.began)}"]
+        words += [f"{self.left} left"] if self.left and self.done < self.plan.count.total else []
+        words += [f"{self.failed} failed"] if self.failed else []
+        return ", ".join(words)
+
+    def _tell_best(self, whole: bool) -> str:
         if self.best is None:
-            return failed
-        return failed + f", best {visible(self.plan.spec.metric)} {self.best.value:.4g}"
+            return ""
+        words = f"best {visible(self.plan.spec.metric)} {self.best.value:.4g}"
+        varied = [axis.name for axis in self.plan.spec.grid.axes if len(axis.values) > 1]
+        params = tell_params(self.best.cell.params, varied) if whole else ""
+        return f"{words}: {params}" if params else words
 
 
 def tell_plan(plan: Plan, workers: int) -> str:
@@ -141,16 +176,18 @@ def tell_plan(plan: Plan, workers: int) -> str:
 
 
 @contextmanager
-def show_progress(plan: Plan, standings: Standings, directory: Path, *, quiet: bool) -> Iterator[Screen]:
+def show_progress(
+    plan: Plan, standings: Standings, directory: Path, *, workers: int, quiet: bool
+) -> Iterator[Screen]:
     """Show a sweep's progress while the block runs."""
     # As it is now: a cell that runs in this process has another.
     with _own_stderr() as stream:
         console = _Console(file=stream)
         if quiet or not console.is_terminal:
-            yield Screen(plan, standings, directory, None, quiet)
+            yield Screen(plan, standings, directory, None, quiet, workers)
             return
         with _live(console) as live:
-            yield Screen(plan, standings, directory, live, quiet)
+            yield Screen(plan, standings, directory, live, quiet, workers)
 
 
 @contextmanager
@@ -169,10 +206,8 @@ def _own_stderr() -> Iterator[Any]:
 
 def _live(console: Console) -> Progress:
     columns = (
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=20 if console.width >= WIDE else 5),
         TextColumn("{task.completed:.0f}/{task.total:.0f} cells", markup=False),
-        _Rate(),
-        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    return Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False)
+    return _Live(*columns, console=console, redirect_stdout=False, redirect_stderr=False)
