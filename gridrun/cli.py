@@ -269,7 +269,7 @@ def report(
     else:
         console = Console()
         with console.capture() as drawn:
-            console.print(leaderboard(result, top))
+            console.print(leaderboard(result, top, console.width))
         _write(drawn.get())
     for line in tell(result, answer):
         _say(line)

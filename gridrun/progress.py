@@ -158,7 +158,7 @@ class Screen:
     def _tell_best(self, whole: bool) -> str:
         if self.best is None:
             return ""
-        words = f"best {visible(self.plan.spec.metric)} {self.best.value:.4g}"
+        words = f"best {visible(self.plan.spec.metric)} {self.best.value:.6g}"
         varied = [axis.name for axis in self.plan.spec.grid.axes if len(axis.values) > 1]
         params = tell_params(self.best.cell.params, varied) if whole else ""
         return f"{words}: {params}" if params else words

@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+from collections.abc import Sequence
 
 from gridrun.cell import Params
 from gridrun.results.aggregate import Aggregate
@@ -19,7 +20,20 @@ def show_metric(value: float) -> str:
     """A metric to read, not to compute with: four digits after the point where that says something."""
     if math.isnan(value):
         return "diverged"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.4g}"
+    digits = ".4f" if 1e-3 <= abs(value) < 1e5 or value == 0 else ".7g" if 1e5 <= abs(value) < 1e7 else ".4g"
+    return f"{value:{digits}}"
+
+
+def show_metrics(values: Sequence[float]) -> list[str]:
+    """Metrics below each other: with more digits where two that differ would read alike."""
+    told = [show_metric(value) for value in values]
+    for digits in range(5, 18):
+        if len(set(told)) == len({value for value in values if value == value}) + any(
+            map(math.isnan, values)
+        ):
+            break
+        told = [f"{value:.{digits}g}" if math.isfinite(value) else show_metric(value) for value in values]
+    return told
 
 
 def title(name: str) -> str:
@@ -35,8 +49,11 @@ def title_of_count(result: Aggregate) -> str:
 
 
 def clip(text: str, most: int) -> str:
-    """Text cut to a width, and seen to be cut."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """Text cut to a width, and seen to be cut: in the middle, as what names differ in is often their end."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def join(params: Params) -> str:
@@ -101,5 +118,5 @@ def caption(result: Aggregate, width: int, lines: int = 5) -> str:
         parts.insert(1, mixed(result) + ".")
     wrapped = [line for part in parts for line in textwrap.wrap(part, width)]
     if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], clip(wrapped[lines - 1], width - 2) + " …"]
+        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: width - 2] + " …"]
     return "\n".join(wrapped)

@@ -8,20 +8,28 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gridrun.report.captions import caption, clip, selected_on, show, show_metric, title, title_of_count
+from gridrun.report.captions import caption, clip, selected_on, show, show_metrics, title, title_of_count
 from gridrun.report.figures import GREY, INK, plain, save
 from gridrun.results.aggregate import Aggregate
 from gridrun.terminal import visible
 
 PICTURED = 20
+MOST_NARROW = 60  # characters of a value where a combination is a paragraph
 
 
-def leaderboard(result: Aggregate, top: int) -> Table:
-    """The best `top` combinations as a table for the terminal. Values are text, never markup."""
+def leaderboard(result: Aggregate, top: int, width: int = 80) -> RenderableType:
+    """The best `top` combinations for a terminal of `width` columns. Values are text, never markup.
+
+    A table; where its columns would be narrower than what stands in them, a paragraph for each combination.
+    """
     header, rows = rows_of(result, top)
+    if _least_width(header, rows) > width:
+        return _paragraphs(result, header, rows, top)
     table = Table(
         title=Text(f"{result.spec.name}: {selected_on(result)}"),
         title_justify="left",
@@ -40,11 +48,40 @@ def leaderboard(result: Aggregate, top: int) -> Table:
         )
     for row in rows:
         table.add_row(*(Text(value) for value in row), style="bold" if row[0] == "1" else None)
-    words = [f"{len(rows)} of {len(result.best):,}; all are in best.csv"] * (len(rows) < len(result.best))
-    words += [note] if (note := note_on(result, top)) else []
+    words = _words_below(result, len(rows), top)
     table.caption = Text("\n".join(words)) if words else None
     table.caption_justify = "left"
     return table
+
+
+def _least_width(header: list[str], rows: list[list[str]]) -> int:
+    """The columns of a terminal that the table takes if no value and no word of a title is broken."""
+    widths = (
+        max(map(cell_len, (*title(name).split(), *column)))
+        for name, *column in zip(header, *rows, strict=True)
+    )
+    return sum(widths) + 2 * len(header)
+
+
+def _paragraphs(result: Aggregate, header: list[str], rows: list[list[str]], top: int) -> RenderableType:
+    """Each combination as "#1  accuracy 0.9800: learning_rate 0.05, ...", wrapped."""
+    at = len(header) - (2 if result.budget is not None else 1)
+    parts: list[RenderableType] = [Text(f"{result.spec.name}: {selected_on(result)}", style="italic"), ""]
+    for rank, *cells in rows:
+        metric = f"#{rank}  {header[at]} {cells[at - 1]}: "
+        params = (
+            f"{visible(name)} {clip(value, MOST_NARROW)}"
+            for name, value in zip(header[1:], cells, strict=True)
+            if value and name != header[at]
+        )
+        parts.append(Text(metric + ", ".join(params), style="bold" if rank == "1" else ""))
+    parts += map(Text, _words_below(result, len(rows), top))
+    return Group(*parts)
+
+
+def _words_below(result: Aggregate, rows: int, top: int) -> list[str]:
+    words = [f"{rows} of {len(result.best):,}; all are in best.csv"] * (rows < len(result.best))
+    return words + ([note] if (note := note_on(result, top)) else [])
 
 
 def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
@@ -55,23 +92,23 @@ def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
     best = result.best.head(top)
     columns = {name: best[name].tolist() for name in best.columns}
     found = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    metrics = show_metrics(columns[names.metric])
     rows = [
         [
             str(rank),
             # NaN is no value: the combination has not got the parameter.
             *("" if row[name] != row[name] else show(row[name]) for name in axes),
-            _metric(result, row),
+            _metric(result, row, metric),
             *(show(row[name]) for name in at),
         ]
-        for rank, row in enumerate(found, start=1)
+        for rank, (row, metric) in enumerate(zip(found, metrics, strict=True), start=1)
     ]
     return header, rows
 
 
-def _metric(result: Aggregate, row: dict[str, Any]) -> str:
+def _metric(result: Aggregate, row: dict[str, Any], words: str) -> str:
     """The metric, its deviation over replicates, and whether some of these are missing."""
     names, wanted = result.names, result.replicates
-    words = show_metric(row[names.metric])
     count = row[names.count] if result.spec.grid.replicates else 1
     if result.spec.grid.replicates and not math.isnan(std := row[names.std]):
         words += f" ± {std:.4f}" if 1e-4 <= std < 1e5 else f" ± {std:.2g}"

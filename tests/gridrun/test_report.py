@@ -27,7 +27,7 @@ from gridrun.errors import EnvironmentFault, InputError
 from gridrun.grid import Axis
 from gridrun.outcome import Failure, Outcome
 from gridrun.report import write_report
-from gridrun.report.captions import missing, show, state
+from gridrun.report.captions import clip, missing, show, show_metrics, state
 from gridrun.report.csv import texts_of
 from gridrun.report.curves import WIDTH, fold
 from gridrun.report.figures import clipped, scale, thin
@@ -400,6 +400,48 @@ def test_a_run_that_failed_beyond_its_best_epoch_is_marked_without_replicates_to
     assert note_on(result, 3) == "(failed later): it failed on the way to a larger epochs"
 
 
+NARROW = HEAD + (
+    "[grid]\nthe_rate_of_the_first_of_two_optimisers = [1, 2]\n"
+    'the_rate_of_the_other_of_two_optimisers = ["one long value, of which what tells it apart is its end, 1",'
+    ' "one long value, of which what tells it apart is its end, 2"]\n'
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_the_leaderboard_breaks_no_value_and_keeps_long_ones_apart(tmp_path: Path, width: int) -> None:
+    def history(params: Params) -> list[dict[str, float]]:
+        first, other = params.values()
+        return [{"score": -1234567.0 - float(str(first)) / 100 - 1000 * str(other).endswith("2")}]
+
+    record(tmp_path, NARROW, history)
+    result = read(tmp_path)
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(leaderboard(result, 4, width))
+    lines = captured.get().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert len(lines) < 40  # of 40 columns too: eight a combination
+    words = " ".join(captured.get().split())
+    for metric in ("-1234567.01", "-1234567.02", "-1235567.01", "-1235567.02"):
+        assert metric in words
+    told = "".join(captured.get().split())
+    assert len({told.count(f"itsend,{end}") for end in "12"} | {2}) == 1
+
+
+def test_what_is_cut_is_cut_in_the_middle() -> None:
+    one, other = (clip("a_long_name_" + "x" * 50 + end, 20) for end in ("_1", "_2"))
+    assert one != other
+    assert (len(one), one[:4], one[-2:]) == (20, "a_lo", "_1")
+    assert clip("short", 5) == "short"
+
+
+def test_metrics_that_differ_never_read_alike() -> None:
+    assert show_metrics([0.98123, 0.98121, math.nan]) == ["0.98123", "0.98121", "diverged"]
+    assert show_metrics([0.98, 0.98, 0.97]) == ["0.9800", "0.9800", "0.9700"]
+    assert show_metrics([-1234567.0, -1235567.0]) == ["-1234567", "-1235567"]
+    assert show_metrics([1e-9, 1.00000001e-9, math.inf]) == ["1e-09", "1.00000001e-09", "inf"]
+
+
 def test_pending_replicates_are_no_failed_ones(tmp_path: Path) -> None:
     text = HEAD + "[grid]\na = [1]\n[replicate]\nseed = [0, 1]\n"
     record(tmp_path, text, lambda p: [{"score": 0.5}] if p["seed"] else None)
@@ -593,5 +635,5 @@ def test_a_curves_label_stays_in_its_half_of_the_picture() -> None:
     assert len(lines) == 2
     assert all(len(line) <= WIDTH for line in lines)
     assert lines[0].startswith("#173498  a_rather_long_name_0 0.123456,")
-    assert lines[1].endswith("…")
+    assert "…" in lines[1]
     assert fold(Curve(1, {"learning_rate": 0.05}, {})) == "#1  learning_rate 0.05"
