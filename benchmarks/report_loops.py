@@ -35,7 +35,7 @@ class Mistakes:
     """What the report got wrong in training; a field set to False is mended."""
 
     accumulated_gradients: bool = True
-    """The loops add every image's share to the gradient, and nothing sets it to zero after the batch."""
+    """Nothing sets the gradient to zero after a batch of B images: G <- (G + their sum) / B."""
     batch_norm_count: bool = True
     """The gradient of batch normalisation divides by N images instead of the N H W values of a channel."""
     zero_running_variance: bool = True
@@ -203,11 +203,12 @@ class MaxPool:
 
 
 class Linear:
-    """Weights start standard normal, divided by sqrt(3 inputs / outputs), as a 1x1 convolution's would."""
+    """Weights and biases start standard normal, divided by sqrt(inputs) / 2."""
 
     def __init__(self, inputs: int, outputs: int, rng: np.random.Generator) -> None:
-        self.weight: Array = rng.standard_normal((inputs, outputs)) / np.sqrt(3 * inputs / outputs)
-        self.bias = np.zeros(outputs)
+        scale = 2 / np.sqrt(inputs)
+        self.weight: Array = scale * rng.standard_normal((inputs, outputs))
+        self.bias: Array = scale * rng.standard_normal(outputs)
         self.dweight, self.dbias = np.zeros_like(self.weight), np.zeros_like(self.bias)
 
     def forward(self, x: Array, training: bool) -> Array:  # noqa: ARG002
@@ -241,11 +242,11 @@ class Network:
         logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         dy = np.exp(logs)
         dy[np.arange(len(y)), y] -= 1
-        dy /= len(y)
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         for layer in self.layers:
             for parameter, gradient in layer.parameters():
+                gradient /= len(y)
                 parameter -= learning_rate * gradient
                 if not self.mistakes.accumulated_gradients:
                     gradient[:] = 0
