@@ -120,7 +120,9 @@ def init(
 
 @app.command()
 def sweep(
-    grid: Annotated[Path, typer.Argument(metavar="GRID", readable=False, help="The grid.toml.")],
+    grid: Annotated[Path, typer.Argument(metavar="GRID", readable=False, help="The grid.toml.")] = Path(
+        "grid.toml"
+    ),
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", readable=False, help="The sweep directory; default: results/NAME."),
@@ -282,16 +284,27 @@ def report(
 @app.command()
 def status(
     directory: Directory = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object, on one line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, while the sweep runs.")] = False,
 ) -> None:
     """How far a sweep is, while it runs or afterwards."""
-    from gridrun.state import read_state
+    from gridrun.state import RUNNING, read_state
     from gridrun.store import Store
 
     directory = _directory(directory)
-    with Store.read(directory) as store:
-        state = read_state(store)
-    _say(json.dumps(state.as_json()) if as_json else "\n".join(state.as_lines()))
+
+    def look() -> tuple[str, bool]:
+        with Store.read(directory) as store:
+            state = read_state(store)
+        text = json.dumps(state.as_json()) if as_json else "\n".join(state.as_lines())
+        return text, state.word == RUNNING
+
+    if watch:
+        from gridrun.watch import show_changes
+
+        show_changes(look, _say, lines=as_json)
+    else:
+        _say(look()[0])
 
 
 @app.command()
