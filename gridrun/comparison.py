@@ -58,13 +58,13 @@ def find_ties(runs: Floats, best: int, *, overlap: float = 0.0) -> Ties:
         p = 2 * student.sf(t, count - 1)
     p[count < 2] = np.nan
     p[best] = np.nan
-    p = _adjust(p, len(runs) * (len(runs) - 1) // 2)
+    p = adjust(p, len(runs) * (len(runs) - 1) // 2)
     tied = ~(p <= LEVEL)
     tied[best] = False
     return Ties(p, tied)
 
 
-def _adjust(p: Floats, pairs: int) -> Floats:
+def adjust(p: Floats, pairs: int) -> Floats:
     """Holm's step-down adjustment of some of `pairs` p-values; the others may all be larger."""
     adjusted = np.full(p.shape, np.nan)
     order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]

@@ -28,7 +28,7 @@ def leaderboard(result: Aggregate, top: int, width: int = 80) -> RenderableType:
     A table; where its columns would be narrower than what stands in them, a paragraph for each combination.
     """
     header, rows = rows_of(result, top)
-    if _least_width(header, rows) > width:
+    if least_width(header, rows) > width:
         return _paragraphs(result, header, rows, top)
     table = Table(
         title=Text(f"{result.spec.name}: {selected_on(result)}"),
@@ -54,7 +54,7 @@ def leaderboard(result: Aggregate, top: int, width: int = 80) -> RenderableType:
     return table
 
 
-def _least_width(header: list[str], rows: list[list[str]]) -> int:
+def least_width(header: list[str], rows: list[list[str]]) -> int:
     """The columns of a terminal that the table takes if no value and no word of a title is broken."""
     widths = (
         max(map(cell_len, (*title(name).split(), *column)))
