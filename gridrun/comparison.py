@@ -97,24 +97,20 @@ def search_curve(values: Floats, mode: str, sizes: Sequence[int]) -> list[float]
 
     Shapes: values (combinations,).
     """
-    from scipy.special import gammaln
-
-    merit = np.sort(merits(values, mode))
+    merit = -np.sort(-merits(values, mode))
     total, fit = len(merit), merit[np.isfinite(merit)]
-    lost = total - len(fit)
     if not len(fit):
         return [float("nan") for _ in sizes]
-    merit[:lost] = fit[0]
+    merit[len(fit) :] = fit[-1]
     scale = float(np.abs(merit).max()) or 1.0  # near 1e308 rounding alone leads past what a float can be
     merit = merit / scale
-    rank = np.arange(1, total + 1)
+    behind = np.arange(total - 1.0, 0.0, -1.0)  # how many are worse than each, the best first
 
     def expected(n: int) -> float:
-        there = rank >= n
-        logs = gammaln(rank[there]) - gammaln(n) - gammaln(rank[there] - n + 1)
-        weights = np.exp(logs - (gammaln(total + 1) - gammaln(n + 1) - gammaln(total - n + 1)))
-        mean = float(np.dot(merit[there], weights / weights.sum()))
-        return scale * min(float(merit[-1]), max(float(merit[0]), mean))
+        # The best is drawn in n / N of the searches; else the next is the best of n of the N - 1 others, ...
+        weights = n / total * np.cumprod(np.concatenate([[1.0], np.maximum(behind - n + 1, 0) / behind]))
+        mean = float(np.dot(merit, weights / weights.sum()))
+        return scale * min(float(merit[0]), max(float(merit[-1]), mean))
 
     sign = 1 if mode == "max" else -1
     return [sign * expected(n) for n in sizes]
