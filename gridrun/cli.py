@@ -265,7 +265,7 @@ def report(
     from gridrun.report.tables import leaderboard
 
     directory = _directory(directory)
-    result, answer = write_and_answer(directory)
+    result, answer, costs = write_and_answer(directory)
     if words := missing(result):
         _say(f"{result.spec.name}: {words}")
     else:
@@ -273,7 +273,7 @@ def report(
         with console.capture() as drawn:
             console.print(leaderboard(result, top, console.width))
         _write(drawn.get())
-    for line in tell(result, answer):
+    for line in tell(result, answer, costs):
         _say(line)
     _say(f"{state(result)}.")
     if words := mixed(result):

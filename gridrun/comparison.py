@@ -1,7 +1,9 @@
 """Which combinations can be told from the best, and which is the simplest that is as good.
 
 Runs of a combination are its replicates: seeds, or folds. Two combinations are compared run by run, as run r
-of both had the same seed or the same fold. Whatever compares here asks `selection` what better means.
+of both had the same seed or the same fold. Of one run each they are compared on its held-out examples: one by
+one where it is known which were right, else by the proportions alone. Whatever compares here asks `selection`
+what better means.
 """
 
 from collections.abc import Sequence
@@ -57,8 +59,47 @@ def find_ties(runs: Floats, best: int, *, overlap: float = 0.0) -> Ties:
         t[(mean == 0) & (count > 1)] = 0.0  # alike in every run: 0 / 0
         p = 2 * student.sf(t, count - 1)
     p[count < 2] = np.nan
+    return _claim(p, best, len(runs))
+
+
+def compare_examples(right: npt.NDArray[np.bool_], best: int, combinations: int) -> Ties:
+    """Compare every combination with the best by McNemar's exact test, as `find_ties` does.
+
+    Of the examples that just one of the two got right, each is as likely to be either's: binomial with 1/2.
+    It is about these trained models on other examples, not about training them anew (Dietterich 1998).
+
+    Shapes: right (combinations, examples). `combinations` is of how many these are the ones compared.
+    """
+    from scipy.stats import binom
+
+    wins = (right[best] & ~right).sum(axis=1)
+    losses = (right & ~right[best]).sum(axis=1)
+    p = np.minimum(2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5), 1.0)
+    return _claim(p, best, combinations)
+
+
+def compare_proportions(metric: Floats, examples: int, best: int) -> Ties:
+    """Compare every combination with the best by the z-test of two proportions, as `find_ties` does.
+
+    Unpaired: as if each had been scored on other examples. All had the same, so that less is told than
+    McNemar's test would, and hardly ever something that is not so.
+
+    Shapes: metric (combinations,), each a proportion of `examples`; NaN where there is none.
+    """
+    from scipy.stats import norm
+
+    pooled = (metric + metric[best]) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.abs(metric - metric[best]) / np.sqrt(2 * pooled * (1 - pooled) / examples)
+        z[metric == metric[best]] = 0.0  # 0 / 0 where all are right
+    return _claim(2 * norm.sf(z), best, len(metric))
+
+
+def _claim(p: Floats, best: int, combinations: int) -> Ties:
+    """What can be claimed at LEVEL by the p-values of comparisons with the best."""
+    p = np.array(p)
     p[best] = np.nan
-    p = adjust(p, len(runs) * (len(runs) - 1) // 2)
+    p = adjust(p, combinations * (combinations - 1) // 2)
     tied = ~(p <= LEVEL)
     tied[best] = False
     return Ties(p, tied)

@@ -68,12 +68,13 @@ class Choice:
     """Which combination is chosen: the best, or by "one_se" the simplest within one standard error of it.
 
     `prefer` names the axes that say what is simple, the first one first: earlier values are simpler.
-    `examples` is the metric of bits by which a score is corrected; "": the only one there is, or `correct`.
+    `examples` is the metric of bits by which a score is corrected; "": the only one there is, or `correct`. A
+    number: the metric is a proportion of so many held-out examples, of which nothing else may be known.
     """
 
     rule: str = "best"
     prefer: tuple[str, ...] = ()
-    examples: str = ""
+    examples: str | int = ""
 
 
 # Words in the name of a metric of which less is better.

@@ -190,8 +190,13 @@ class _Reader(Reader):
                 "[select] one_se needs replicates", Words("no [replicate]"), "[replicate] seed = [0, 1, 2]"
             )
         examples = found.get("examples", "")
-        if not isinstance(examples, str):
-            self.refuse("[select] examples must be a text", examples, 'examples = "correct"')
+        count = isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1
+        if not isinstance(examples, str) and not count:
+            self.refuse(
+                "[select] examples must be the metric of bits, or how many held-out examples there are",
+                examples,
+                'examples = "correct", or examples = 1000',
+            )
         return Choice(rule, tuple(prefer), examples)
 
     def tables(self, text: str) -> dict[str, dict[str, Any]]:

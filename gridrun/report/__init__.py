@@ -14,6 +14,7 @@ from gridrun.report.csv import (
     write_effects,
     write_history,
     write_isolation,
+    write_sensitivity,
     write_timings,
 )
 from gridrun.report.curves import draw_curves
@@ -23,6 +24,7 @@ from gridrun.report.surfaces import draw_surfaces
 from gridrun.report.tables import draw_table
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import Answer, find_answer
+from gridrun.results.costs import Costs, gather_costs
 from gridrun.store import Store
 
 
@@ -31,8 +33,8 @@ def write_report(directory: Path) -> Aggregate:
     return write_and_answer(directory)[0]
 
 
-def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None]:
-    """Write `directory`/report/, replacing an older one; return what it is made from, and what it says.
+def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
+    """Write `directory`/report/, replacing an older one; return what it is made from, what it says and took.
 
     While no combination can be ranked there are no pictures; the page says why.
 
@@ -49,13 +51,15 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None]:
             write_summary(result, answer, fresh / "summary.json")
             write_effects(result, fresh / "effects.csv")
             write_isolation(result, fresh / "isolation.csv")
-            write_timings(result, store, fresh / "timings.csv")
+            write_sensitivity(answer, fresh / "sensitivity.csv")
+            costs = gather_costs(result, store)
+            write_timings(costs, fresh / "timings.csv")
             if len(result.best):
                 draw_table(result, fresh / "table.png")
                 draw_surfaces(result, fresh)
                 draw_curves(result, fresh / "curves.png")
             write_page(result, fresh / "report.html")
-    return result, answer
+    return result, answer, costs
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ timings.csv: one row per cell, in grid order; empty where nothing was completed.
     place       the machine and process that ran it
     session started
                 when the run of `gridrun sweep` that it belongs to began, UTC
+    front       yes where no other combination and budget is better in as little time: means over replicates
 
 effects.csv: one row per effect, the largest share first; see gridrun/effects.py. Empty where nothing varies.
 Of several [[grid]] it is about the one that the best is in. A zip is one axis.
@@ -44,6 +45,13 @@ isolation.csv: one row per value of every axis, in grid order.
     axis        the axis's name; a zip is one, its values are lists of its members'
     value       as in cells.csv
     best        the best mean over replicates, over all values of all other axes; empty where there is none
+
+sensitivity.csv: one row per value of every axis that the best has, in grid order: the metric where this axis
+alone is changed, and all others, the budget axis too, stay as the best has them.
+    axis, value as in isolation.csv
+    metric      the mean over replicates; empty where there is none
+    std, count  its standard deviation (n - 1), empty for one, and how many were averaged
+    best        yes where the best is
 
 Values are written as grid.toml has them: lists and tables as JSON, texts bare. On an axis that holds other
 values too, or that some cells have not got, a text that reads as one of those ("1", "true", "") is JSON
@@ -65,9 +73,10 @@ import numpy.typing as npt
 
 from gridrun.cell import Value, encode_value
 from gridrun.grid import Axis
-from gridrun.outcome import Timing
 from gridrun.report.captions import title, title_of_count
 from gridrun.results.aggregate import Aggregate, column_of
+from gridrun.results.answer import Answer
+from gridrun.results.costs import Costs
 from gridrun.spelling import reads_otherwise
 from gridrun.store import Store
 
@@ -171,6 +180,31 @@ def write_isolation(result: Aggregate, path: Path) -> None:
     _write(path, ["axis", "value", "best"], rows)
 
 
+def write_sensitivity(answer: Answer | None, path: Path) -> None:
+    """Write the metric along each axis through the best."""
+    rows = (
+        (
+            defuse(along.axis.name),
+            text,
+            "" if math.isnan(metric) else metric,
+            "" if math.isnan(std) else std,
+            count,
+            "yes" if place == along.place else "",
+        )
+        for along in (answer.slices if answer is not None else ())
+        for place, (text, metric, std, count) in enumerate(
+            zip(
+                texts_of(along.axis),
+                along.metric.tolist(),
+                along.std.tolist(),
+                along.count.tolist(),
+                strict=True,
+            )
+        )
+    )
+    _write(path, ["axis", "value", "metric", "std", "count", "best"], rows)
+
+
 def write_history(result: Aggregate, store: Store, path: Path) -> None:
     """Write every epoch of every trajectory, one trajectory after another in memory."""
     grid, names, metrics = result.spec.grid, result.names, result.recorded
@@ -199,25 +233,17 @@ def _rows(result: Aggregate) -> Iterator[tuple[str, ...]]:
         yield from zip(*columns, strict=True) if texts else ((),) * len(numbers)
 
 
-def write_timings(result: Aggregate, store: Store, path: Path) -> None:
-    """Write what every cell took, when and where: 150 bytes a trajectory, in arrays, until it is written."""
-    grid, names, epochs = result.spec.grid, result.trajectories, result.cells[result.names.epoch]
+def write_timings(costs: Costs, path: Path) -> None:
+    """Write what every cell took, when and where, and which are of the front."""
+    result = costs.result
+    grid, epochs = result.spec.grid, result.cells[result.names.epoch]
     budgets = grid.budgets or (None,)
-    began = {session.number: defuse(session.started_at) for session in store.sessions()}
-    index = {name: number for number, name in enumerate(names)}
-    places: dict[str, int] = {"": 0}
-    seconds = np.full((len(budgets), len(names)), np.nan)
-    finished = np.zeros(len(names), "S32")
-    place, session = np.zeros((2, len(names)), np.int64)
-    for name, timing in store.timings():
-        if (number := index.get(name)) is not None:
-            for row, budget in enumerate(budgets):
-                seconds[row, number] = _seconds(timing, budget)
-            finished[number] = timing.finished_at.encode()
-            place[number] = places.setdefault(timing.place, len(places))
-            session[number] = timing.session
-    del index
-    spelled, row_of = list(map(defuse, places)), {budget: row for row, budget in enumerate(budgets)}
+    spelled, row_of = list(map(defuse, costs.places)), {budget: row for row, budget in enumerate(budgets)}
+    began = {number: defuse(moment) for number, moment in costs.began.items()}
+    on_front = np.zeros(costs.by_trajectory.shape, bool)
+    for combination, budget in costs.front.tolist():
+        row, runs = result.layout.runs_of(combination, budget)
+        on_front[row, runs.start : runs.stop] = True
 
     def rows() -> Iterator[tuple[Any, ...]]:
         positions, start = grid.cell_positions(), 0
@@ -225,24 +251,20 @@ def write_timings(result: Aggregate, store: Store, path: Path) -> None:
             here = slice(start, start := start + len(part))
             at = np.array([number for number, _ in part])
             done = (epochs.iloc[here] > 0).tolist()
-            took = seconds[[row_of[budget] for _, budget in part], at]
+            row = [row_of[budget] for _, budget in part]
+            took = costs.by_trajectory[row, at]
+            moments = [defuse(moment.decode("utf-8", "replace")) for moment in costs.finished[at].tolist()]
             yield from zip(
                 result.cells[result.names.cell].iloc[here].tolist(),
                 _where(took.tolist(), (done & ~np.isnan(took)).tolist()),
-                _where([defuse(moment.decode("utf-8", "replace")) for moment in finished[at].tolist()], done),
-                _where([spelled[number] for number in place[at].tolist()], done),
-                _where([began.get(number, "") for number in session[at].tolist()], done),
+                _where(moments, done),
+                _where([spelled[number] for number in costs.place[at].tolist()], done),
+                _where([began.get(number, "") for number in costs.session[at].tolist()], done),
+                _where(["yes"] * len(part), (done & on_front[row, at]).tolist()),
                 strict=True,
             )
 
-    _write(path, ["cell", "seconds", "finished_at", "place", "session started"], rows())
-
-
-def _seconds(timing: Timing, budget: int | None) -> float:
-    if timing.seconds:
-        return timing.seconds[min(budget or len(timing.seconds), len(timing.seconds)) - 1]
-    # Of a single epoch the whole is kept; and so of several, without a place, by stores of version 1.
-    return round(timing.wall_s, 6) if budget is None or timing.place else math.nan
+    _write(path, ["cell", "seconds", "finished_at", "place", "session started", "front"], rows())
 
 
 def _texts_of(result: Aggregate, axis: Axis) -> npt.NDArray[Any]:

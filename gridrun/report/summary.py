@@ -1,34 +1,49 @@
 """summary.json: what a report says first, for programs. The same bytes however the sweep was run.
 
 best, chosen    a combination: `params` (all but the replicates'), `metric` (the mean), `std` and `count`
-                of its runs, `cell` (the id of its first run); chosen has `rule` too
+                of its runs, `low` to `high` (the 95 % interval of the mean; null for one run), `cell` (the id
+                of its first run); chosen has `rule` too
 tied            those that cannot be told from the best, with `p`, adjusted; the first 1000 in rank order.
-                null where each combination has one run, and nothing is claimed
+                null where nothing is claimed
 tied_count      how many there are
+tied_of         how many were compared: of bits at most the 1000 best choices
+tied_test       "paired t" over replicates; for one run each "McNemar" on bits, or "binomial" (unpaired)
+tied_simplest   of these and the best the first by [select] prefer; null without
 boundary        where the best lies at an end of an axis of numbers: `axis`, `value`, `end` (low or high),
-                `try`: a value to go on with
+                `try`: a value to go on with; `cells` that it adds, `runs` that have to be trained for them
 corrected       what is chosen scores on examples that it was not chosen by: `mean`, and `low` to `high`
                 (2.5 to 97.5 %), by `method` on the bits `examples`; null where the trainer gives none
 stability       who is chosen in how many of 1000 samples of the examples, or of the replicates: as best,
                 and `wins`, a share
 refit           null
 effects         the ten largest: `term`, `order`, `share`, `share_rank`
+noise           the share of the variance that replicates vary by, `share` and `share_rank`; null of one
+flat            axes that may go: `axis`, `share` and `share_rank` of all effects that it has a part in, and
+                `loss`: of the metric, at most, by keeping one of its values alone
+sensitivity     how far the metric goes when one axis alone is changed at the best: `axis`, `range`, and the
+                `worst` value; each value is in sensitivity.csv
+budgets         how far each smaller budget ranks as the largest: `budget`, Spearman's `correlation`, over
+                `count` combinations, and the `rank` that the largest budget's best has there
 search_curve    `n` and `best`: the best of n combinations drawn at random, expected
+search_curve_by the same among the combinations with one value of an axis: `axis`, `value`, `curve`; of axes
+                of up to 20 values
 counts          cells by status, and how many of the completed diverged, lack the metric, stopped early
 versions        of what it was run with; several where sessions differ
 name, metric, mode
 
+Seconds and hours differ from run to run and are not here: timings.csv has them.
 null where there is nothing to say.
 """
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gridrun.cell import as_given
 from gridrun.results.aggregate import Aggregate
-from gridrun.results.answer import Answer, Pick
+from gridrun.results.answer import Answer, Pick, Tied
 
 SHOWN_EFFECTS = 10
 
@@ -51,32 +66,91 @@ def summarise(result: Aggregate, answer: Answer | None) -> dict[str, Any]:
         "chosen": None,
         "tied": None,
         "tied_count": None,
+        "tied_of": None,
+        "tied_test": None,
+        "tied_simplest": None,
         "corrected": None,
         "stability": [],
         "refit": None,
         "boundary": [],
         "effects": _effects(result),
+        "noise": _noise(result),
+        "flat": [],
+        "sensitivity": [],
+        "budgets": [],
         "search_curve": [],
+        "search_curve_by": [],
         "counts": {**counts, "stopped_early": result.stopped_early},
         "versions": as_given(dict(result.versions)),
     }
     if answer is None:
         return summary
-    tied = None if answer.ties is None else [{**_told(pick), "p": _number(pick.p)} for pick in answer.ties]
     return {
         **summary,
         "best": _told(answer.best),
         "chosen": {**_told(answer.chosen), "rule": spec.choice.rule},
-        "tied": tied,
-        "tied_count": None if tied is None else answer.tied_count,
+        **_tied(answer.ties),
         "corrected": _corrected(result, answer),
         "stability": [{**_told(pick), "wins": wins} for pick, wins in answer.stability],
         "boundary": [
-            {"axis": edge.axis, "value": edge.value, "end": edge.end, "try": edge.try_}
+            {
+                "axis": edge.axis,
+                "value": edge.value,
+                "end": edge.end,
+                "try": edge.try_,
+                "cells": edge.cells,
+                "runs": edge.runs,
+            }
             for edge in answer.edges
         ],
-        "search_curve": [{"n": n, "best": _number(best)} for n, best in answer.curve],
+        "flat": [
+            {
+                "axis": flat.axis,
+                "share": flat.share,
+                "share_rank": _number(flat.share_rank),
+                "loss": _number(flat.loss),
+            }
+            for flat in answer.flat
+        ],
+        "sensitivity": [
+            {
+                "axis": along.axis.name,
+                "range": _number(along.range),
+                "worst": as_given(along.worst(spec.mode)),
+            }
+            for along in answer.slices
+        ],
+        "budgets": [
+            {
+                "budget": found.budget,
+                "correlation": _number(found.correlation),
+                "count": found.count,
+                "rank": found.rank,
+            }
+            for found in answer.budgets
+        ],
+        "search_curve": _curve(answer.curve),
+        "search_curve_by": [
+            {"axis": one.axis, "value": as_given(one.value), "curve": _curve(one.points)}
+            for one in answer.curves
+        ],
     }
+
+
+def _tied(ties: Tied | None) -> dict[str, Any]:
+    if ties is None:
+        return {}
+    return {
+        "tied": [{**_told(pick), "p": _number(pick.p)} for pick in ties.picks],
+        "tied_count": ties.count,
+        "tied_of": ties.compared,
+        "tied_test": ties.test,
+        "tied_simplest": None if ties.simplest is None else _told(ties.simplest),
+    }
+
+
+def _curve(points: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+    return [{"n": n, "best": _number(best)} for n, best in points]
 
 
 def _corrected(result: Aggregate, answer: Answer) -> dict[str, Any] | None:
@@ -97,6 +171,8 @@ def _told(pick: Pick) -> dict[str, Any]:
         "params": as_given(dict(pick.params)),
         "metric": _number(pick.metric),
         "std": _number(pick.std),
+        "low": _number(pick.low),
+        "high": _number(pick.high),
         "count": pick.count,
         "cell": pick.cell,
     }
@@ -115,6 +191,13 @@ def _effects(result: Aggregate) -> list[dict[str, Any]]:
         }
         for effect in result.effects.effects[:SHOWN_EFFECTS]
     ]
+
+
+def _noise(result: Aggregate) -> dict[str, Any] | None:
+    found = result.effects
+    if found is None or found.noise is None or found.noise_rank is None:
+        return None
+    return {"share": found.noise, "share_rank": _number(found.noise_rank)}
 
 
 def _number(value: float) -> float | None:

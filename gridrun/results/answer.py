@@ -3,58 +3,83 @@
 All that is said at the top of a report, in the terminal and in summary.json, is said of an `Answer`.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from gridrun.cell import Params, Value
-from gridrun.comparison import find_ties, search_curve, simplest
-from gridrun.grid import Axis
+from gridrun.cell import Params
+from gridrun.comparison import Ties, compare_examples, compare_proportions, find_ties, simplest
 from gridrun.resampling import Resampled, resample_examples, resample_runs
 from gridrun.results.aggregate import Aggregate
+from gridrun.results.axes import (
+    Agreement,
+    Curve,
+    Flat,
+    Slice,
+    compare_budgets,
+    curve_of,
+    curves_by_value,
+    find_flat,
+    slice_axes,
+)
+from gridrun.results.edges import Edge, find_edges
 from gridrun.results.examples import FOLD
+from gridrun.results.layout import Floats
 from gridrun.results.ranking import std_where
 
 # A combination, and the place of its value on the budget axis.
 Place = tuple[int, int]
 SHOWN_TIES = 1000  # a list of all that is tied in a large grid helps nobody
 SHOWN_WINNERS = 10
-SIZES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # of searches that the curve tells
+# By which differences to the best are told from noise.
+PAIRED_T, MCNEMAR, BINOMIAL = "paired t", "McNemar", "binomial"
 
 
 @dataclass(frozen=True)
 class Pick:
     """A combination at a value of the budget axis: every parameter but the replicates', and its metric.
 
-    metric is the mean over `count` runs and std their standard deviation (n - 1), NaN of one. `cell` is the
-    id of the first completed run's cell. `p` is the adjusted p-value of its difference to the best.
+    metric is the mean over `count` runs and std their standard deviation (n - 1), NaN of one. low, high: the
+    95 % interval of the mean by Student's t, NaN of one run; between folds with the variance that ties are
+    told by. `cell` is the id of the first completed run's cell. `p` is the adjusted p-value of its difference
+    to the best.
     """
 
     params: Params
     metric: float
     std: float
+    low: float
+    high: float
     count: int
     cell: str
     p: float = float("nan")
 
 
 @dataclass(frozen=True)
-class Edge:
-    """The best lies at the first or last value of an axis of numbers: which value to try next."""
+class Tied:
+    """The combinations that cannot be told from the best: `count` of the `compared`; `picks` are the first.
 
-    axis: str
-    value: Value
-    end: str  # "low" or "high"
-    try_: Value
+    test: PAIRED_T over replicates; of one run each MCNEMAR on `examples` whose bits are known, or BINOMIAL
+    on proportions of so many. simplest: of these and the best the first by [select] prefer, if it has any.
+    """
+
+    test: str
+    examples: int
+    compared: int
+    count: int
+    picks: tuple[Pick, ...]
+    simplest: Pick | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a grid says. `ties` is None where there is one run of each combination, and nothing is claimed.
+    """What a grid says.
 
+    ties: None where nothing is claimed: one run of each combination, and nothing known of its examples.
+    compared: how many other combinations have the metric.
     corrected: the score of what is chosen on examples that it was not chosen by; None without bits.
     stability: which combinations win in samples of the examples, or else of the replicates, and how often,
         the most frequent first; empty with neither.
@@ -62,11 +87,14 @@ class Answer:
 
     best: Pick
     chosen: Pick
-    ties: tuple[Pick, ...] | None
-    tied_count: int
+    ties: Tied | None
     compared: int
     edges: tuple[Edge, ...]
+    flat: tuple[Flat, ...]
+    slices: tuple[Slice, ...]
+    budgets: tuple[Agreement, ...]
     curve: tuple[tuple[int, float], ...]
+    curves: tuple[Curve, ...]
     corrected: Resampled | None
     stability: tuple[tuple[Pick, float], ...]
 
@@ -76,31 +104,75 @@ def find_answer(result: Aggregate) -> Answer | None:
     if not result.has_best:
         return None
     places = list(zip(result.order.tolist(), result.reached_at.tolist(), strict=True))
-    best = places[0]
-    ties, count = None, 0
-    if result.by_run.shape[-1] > 1:
-        runs = result.by_run[result.order, result.reached_at]
-        found = find_ties(runs, 0, overlap=overlap_of(result))
-        count = int(found.tied.sum())
-        rows = np.flatnonzero(found.tied)[:SHOWN_TIES].tolist()
-        ties = tuple(_pick(result, places[row], float(found.p[row])) for row in rows)
-    total = len(result.by_combination)
-    sizes = [n for n in SIZES if n < total] + [total]
-    values = result.best[result.names.metric].to_numpy(float)
-    lost = np.full(total - len(values), np.nan)
-    curve = search_curve(np.concatenate([values, lost]), result.spec.mode, sizes)
+    flat = tuple(find_flat(result))
+    idle = {axis.axis for axis in flat}
     corrected, stability = _resample(result, places)
     return Answer(
-        _pick(result, best),
-        _pick(result, _chosen(result, best)),
-        ties,
-        count,
-        len(values) - 1,
-        tuple(_edges(result, best)),
-        tuple(zip(sizes, curve, strict=True)),
-        corrected,
-        stability,
+        best=_pick(result, places[0]),
+        chosen=_pick(result, _chosen(result, places[0])),
+        ties=_ties(result, places),
+        compared=len(places) - 1,
+        # Where an axis does nothing, which of its values is the best says nothing either.
+        edges=tuple(edge for edge in find_edges(result) if edge.axis not in idle),
+        flat=flat,
+        slices=tuple(slice_axes(result)),
+        budgets=tuple(compare_budgets(result)),
+        curve=curve_of(result.by_combination, result.spec.mode),
+        curves=tuple(curves_by_value(result)),
+        corrected=corrected,
+        stability=stability,
     )
+
+
+def _ties(result: Aggregate, places: Sequence[Place]) -> Tied | None:
+    """What is tied with the best, by the sharpest test there is; None if there is none.
+
+    What diverged, and can be no best, is compared with none.
+    """
+    metric = result.by_combination[result.order]
+    metric = metric[np.isfinite(metric)]
+    places = places[: len(metric)]  # ranked last
+    rows, examples = np.arange(len(places)), 0
+    if result.by_run.shape[-1] > 1:
+        runs = result.by_run[tuple(np.array(places).T)]
+        test, found = PAIRED_T, find_ties(runs, 0, overlap=overlap_of(result))
+    elif (told := _compare_bits(result, places)) is not None and result.examples is not None:
+        (rows, found), test, examples = told, MCNEMAR, result.examples.scores.shape[1]
+    elif isinstance(result.spec.choice.examples, int):
+        examples = result.spec.choice.examples
+        if not _are_proportions(metric, examples):
+            return None
+        test, found = BINOMIAL, compare_proportions(metric, examples, 0)
+    else:
+        return None
+    tied = np.flatnonzero(found.tied)
+    picks = [_pick(result, places[rows[i]], float(found.p[i])) for i in tied[:SHOWN_TIES].tolist()]
+    first = None
+    if result.spec.choice.prefer and len(tied):
+        among = np.array([places[0], *(places[i] for i in rows[tied].tolist())])
+        means = result.by_budget[*among.T]
+        found_at = simplest(means, 0, np.inf, result.spec.mode, _order(result, among))
+        first = _pick(result, (int(among[found_at, 0]), int(among[found_at, 1])))
+    return Tied(test, examples, len(rows) - 1, len(tied), tuple(picks), first)
+
+
+def _compare_bits(result: Aggregate, places: Sequence[Place]) -> tuple[npt.NDArray[np.int64], Ties] | None:
+    """Which rows of the ranking were compared by their examples, and how; None if the best has none."""
+    if result.examples is None:
+        return None
+    at = {place: row for row, place in enumerate(result.examples.places)}
+    rows = np.array([row for row, place in enumerate(places) if place in at], np.int64)
+    if not len(rows) or rows[0] != 0:
+        return None
+    right = result.examples.scores[[at[places[row]] for row in rows.tolist()]] == 1
+    return rows, compare_examples(right, 0, len(places))
+
+
+def _are_proportions(metric: Floats, examples: int) -> bool:
+    """Whether each is a whole number of so many examples."""
+    right = metric * examples
+    inside = (metric >= 0) & (metric <= 1)
+    return bool((inside & (np.abs(right - np.round(right)) < 1e-6 * examples)).all())
 
 
 def _resample(
@@ -135,14 +207,24 @@ def _chosen(result: Aggregate, best: Place) -> Place:
         return best
     count = int(np.isfinite(result.by_run[best]).sum())
     error = _std(result, best) / np.sqrt(count) if count > 1 else 0.0
-    combination, budget = layout.pairs.T
-    codes = {**layout.codes, **({layout.budget.name: budget} if layout.budget is not None else {})}
-    means = result.by_budget[combination, budget]
-    # What has not got an axis comes before its first value: it is simpler.
-    order = [codes[name] if codes[name] is budget else codes[name][combination] for name in choice.prefer]
-    (place,) = np.flatnonzero((combination == best[0]) & (budget == best[1])).tolist()
-    found = simplest(means, place, error, result.spec.mode, order)
-    return int(combination[found]), int(budget[found])
+    pairs = layout.pairs
+    (place,) = np.flatnonzero((pairs == best).all(axis=1)).tolist()
+    found = simplest(result.by_budget[*pairs.T], place, error, result.spec.mode, _order(result, pairs))
+    return int(pairs[found, 0]), int(pairs[found, 1])
+
+
+def _order(result: Aggregate, pairs: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Where choices stand on the axes that say what is simple.
+
+    What has not got an axis comes before its first value: it is simpler.
+    """
+    combination, budget = pairs.T
+    layout = result.layout
+    own = None if layout.budget is None else layout.budget.name
+    return [
+        budget if name == own else layout.codes[name][combination].astype(np.int64)
+        for name in result.spec.choice.prefer
+    ]
 
 
 def _pick(result: Aggregate, at: Place, p: float = float("nan")) -> Pick:
@@ -152,74 +234,18 @@ def _pick(result: Aggregate, at: Place, p: float = float("nan")) -> Pick:
     replicates = {axis.name for axis in grid.replicates}
     params = {name: value for name, value in result.layout.params_of(*at).items() if name not in replicates}
     name = str(result.cells[result.names.cell].iloc[cell])
-    return Pick(params, float(result.by_budget[at]), _std(result, at), len(there), name, p)
+    mean, std, count = float(result.by_budget[at]), _std(result, at), len(there)
+    reach = _reach(std, count, overlap_of(result))
+    return Pick(params, mean, std, mean - reach, mean + reach, count, name, p)
+
+
+def _reach(std: float, count: int, overlap: float) -> float:
+    """How far the 95 % interval of a mean reaches to either side; NaN of one run."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(count - 1, 0.975)) * std * math.sqrt(1 / count + overlap) if count > 1 else math.nan
 
 
 def _std(result: Aggregate, at: Place) -> float:
     runs = result.by_run[at]
     return float(std_where(runs[None], np.isfinite(runs)[None], result.by_budget[at][None])[0])
-
-
-def _edges(result: Aggregate, best: Place) -> Iterator[Edge]:
-    layout = result.layout
-    alike = _alike(result, best[0])
-    for axis in layout.every:  # of a zip no value follows: its values are no numbers
-        if axis is layout.budget:
-            there, place = range(len(axis.values)), best[1]
-        else:
-            codes = layout.codes[axis.name]
-            there, place = np.unique(codes[alike & (codes >= 0)]).tolist(), int(codes[best[0]])
-        numbers = sorted(_numbers(Axis(axis.name, tuple(axis.values[i] for i in there))))
-        if place < 0 or len(numbers) < 2 or axis.values[place] not in (numbers[0], numbers[-1]):
-            continue
-        value = axis.values[place]
-        end = "low" if value == numbers[0] else "high"
-        following = next_value(numbers, end)
-        if axis.name == result.spec.grid.budget and (end == "low" or following is None):
-            continue  # fewer epochs are no more to be learned from
-        if following is not None:
-            yield Edge(axis.name, value, end, following)
-
-
-def _alike(result: Aggregate, combination: int) -> npt.NDArray[np.bool_]:
-    """The combinations with the same parameters, those that are no numbers equal: where an axis ends there.
-
-    The largest learning rate of SGD is no end for Adam, which had smaller ones.
-    """
-    alike = np.ones(len(result.by_combination), bool)
-    for axis in result.layout.factors:
-        codes = result.layout.codes[axis.name]
-        own = int(codes[combination])
-        alike &= (codes >= 0) == (own >= 0) if _numbers(axis) else codes == own
-    return alike
-
-
-def _numbers(axis: Axis) -> list[int | float]:
-    """The values of an axis of numbers; of any other none."""
-    numbers = [v for v in axis.values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(axis.values) else []
-
-
-def next_value(numbers: list[int | float], end: str) -> int | float | None:
-    """What follows beyond an end of sorted numbers: one more step as the last, by ratio if they span tenfold.
-
-    None where there is no such number: below the whole number 1, or past what was positive throughout.
-    """
-    last, before = (numbers[0], numbers[1]) if end == "low" else (numbers[-1], numbers[-2])
-    if numbers[0] > 0 and numbers[-1] >= 10 * numbers[0]:
-        found = last * (last / before)
-    else:
-        found = last + (last - before)
-        if numbers[0] > 0 and found <= 0:
-            found = last / 2
-    if all(isinstance(number, int) for number in numbers):
-        whole = round(found)
-        return whole if whole not in numbers and (numbers[0] <= 0 or whole > 0) else None
-    found = float(f"{found:.6g}")
-    return found if np.isfinite(found) and found not in numbers else None
-
-
-def new_cells(result: Aggregate, axis: str) -> int:
-    """How many cells one value more on an axis of the part with the best makes."""
-    cells = prod(len(other.values) for other in result.frame if other.name != axis)
-    return cells * result.spec.grid.repeats

@@ -40,7 +40,8 @@ def gather_examples(
     Shapes: means (combinations, budgets).
     """
     names = store.bits_metrics()
-    metric = spec.choice.examples or (USUAL if USUAL in names else next(iter(names), "") * (len(names) == 1))
+    wanted = spec.choice.examples if isinstance(spec.choice.examples, str) else ""
+    metric = wanted or (USUAL if USUAL in names else next(iter(names), "") * (len(names) == 1))
     if metric not in names:
         return None
     pairs = layout.pairs

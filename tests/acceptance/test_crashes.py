@@ -26,6 +26,7 @@ from gridrun.errors import EnvironmentFault
 from gridrun.outcome import Failure, Outcome
 from gridrun.report.csv import write_timings
 from gridrun.results.aggregate import aggregate
+from gridrun.results.costs import gather_costs
 from gridrun.store import Store
 from tests.acceptance import disk
 from tests.acceptance.conftest import SOAK
@@ -286,7 +287,7 @@ def test_what_only_describes_a_run_may_be_damaged_and_the_tables_are_the_same(
         sweep_here(directory, GRID)
         assert tables_of(directory, tmp_path / "csv") == snapshot[1]
         with Store.read(directory) as store:
-            write_timings(aggregate(store), store, tmp_path / "timings.csv")
+            write_timings(gather_costs(aggregate(store), store), tmp_path / "timings.csv")
             for trajectory, _ in store.histories():
                 assert "finished_at" in store.run_of(trajectory)
         shutil.rmtree(directory)

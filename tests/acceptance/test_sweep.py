@@ -223,7 +223,8 @@ def test_the_report_holds_what_the_contract_lists_and_runs_no_code(
     result = run("report", "--top", "2")
     assert result.returncode == 0, result.stderr
     found = {path.name for path in (tmp_path / "results" / "toy" / "report").iterdir()}
-    tables = {f"{name}.csv" for name in ("cells", "best", "history", "timings", "effects", "isolation")}
+    names = ("cells", "best", "history", "timings", "effects", "isolation", "sensitivity")
+    tables = {f"{name}.csv" for name in names}
     assert found == {*tables, "summary.json", "table.png", "surface-a-b.png", "curves.png", "report.html"}
     best = (tmp_path / "results/toy/report/best.csv").read_text().splitlines()
     assert best[0] == "A,B,Accuracy,epochs,cell,failed"

@@ -13,10 +13,12 @@ from gridrun.cell import Identity, Params
 from gridrun.errors import InputError
 from gridrun.metrics import Bits
 from gridrun.outcome import Outcome
+from gridrun.report import summary as summary_module
 from gridrun.report.sentences import tell
 from gridrun.report.summary import write_summary
 from gridrun.results.aggregate import Aggregate, aggregate
-from gridrun.results.answer import find_answer, next_value, overlap_of
+from gridrun.results.answer import find_answer, overlap_of
+from gridrun.results.edges import next_value
 from gridrun.spec import Spec
 from gridrun.store import Store
 
@@ -76,24 +78,40 @@ def test_a_study_with_seeds_says_what_is_tied_what_matters_and_where_to_go_on(tm
     assert tied["p"] > 0.05
     assert summary["tied_count"] == 1
     assert summary["boundary"] == [
-        {"axis": "lr", "value": 1.0, "end": "high", "try": 10.0},
-        {"axis": "epochs", "value": 4, "end": "high", "try": 7},
+        {"axis": "lr", "value": 1.0, "end": "high", "try": 10.0, "cells": 20, "runs": 10},
+        {"axis": "epochs", "value": 4, "end": "high", "try": 7, "cells": 30, "runs": 30},
     ]
     assert summary["effects"][0]["term"] == "lr"
     assert summary["effects"][0]["share"] > 0.98
     assert [point["n"] for point in summary["search_curve"]] == [1, 2, 3, 5, 6]
     assert summary["counts"]["completed"] == 60
     assert summary["versions"] == {"python": "3.11"}
+    (flat,) = summary["flat"]
+    assert flat["axis"] == "b"
+    (budgets,) = summary["budgets"]
+    assert (budgets["budget"], budgets["count"], budgets["rank"]) == (1, 6, 1)
+    assert [(along["axis"], along["worst"]) for along in summary["sensitivity"]] == [
+        ("lr", 0.01), ("b", tied["params"]["b"]), ("epochs", 1),
+    ]  # fmt: skip
     assert lines == [
+        f"Best: score {best['metric']:.4f}, standard deviation {best['std']:.4g} over 5 runs"
+        f" (95 %: {best['low']:.4f} to {best['high']:.4f}), cell {best['cell']}.",
         "What matters, of the variance of score: lr 100 %, noise 0 %.",
+        "May go, as next to nothing of the variance is theirs, interplays included:"
+        f" b ({100 * max(flat['share'], 0):.1f} %; one value alone loses {flat['loss']:.4g} at most).",
+        "From the best, one axis alone moves the metric by up to: lr 0.7000, epochs 0.0300,"
+        f" b {flat['loss']:.4g}.",
         "1 of 5 other combinations cannot be told from the best by seed (5 runs, paired t, Holm, 5 %).",
         f"{best['metric']:.4f} is the luckiest score of 6 combinations: by how much is not known, as the"
         " trainer gives no `correct`, a boolean for each example.",
         f"The best wins {100 * summary['stability'][0]['wins']:.0f} % of 1,000 samples of the replicates.",
         "At the edge of the grid: lr = 1.0 is the highest, try 10.0 (20 cells);"
-        " epochs = 4 is the highest, try 7.",
+        " epochs = 4 is the highest, try 7 (30 cells).",
+        "epochs = 1 ranks 6 combinations as the largest epochs does with Spearman's"
+        f" {budgets['correlation']:.2f}; the best there is number 1 here.",
         f"Of combinations drawn at random, 5 would have reached {summary['search_curve'][3]['best']:.4f} on"
         " average.",
+        "Next: widen lr and epochs in grid.toml and sweep again; what is there is reused.",
     ]
 
 
@@ -145,6 +163,66 @@ def test_of_one_run_each_nothing_is_claimed(tmp_path: Path) -> None:
     assert summary["tied"] is None
     assert summary["best"]["std"] is None
     assert any("nothing is claimed" in line for line in lines)
+
+
+def test_of_one_run_each_with_bits_what_is_tied_is_told_by_the_examples(tmp_path: Path) -> None:
+    """The first 20 fail for all; the others are right on so many of the rest."""
+    text = f'{HEAD}budget = "epochs"\n[grid]\nwidth = [8, 16, 32, 64]\nepochs = [1]\n'
+    text += '[select]\nprefer = ["width"]\n'
+    right = {8: 150, 16: 178, 32: 180, 64: 179}
+    told = {
+        str({"width": width}): Bits(200, np.packbits(np.arange(200) < count).tobytes())
+        for width, count in right.items()
+    }
+    summary, lines = answer_of(tmp_path, text, lambda p, _: right[p["width"]] / 200, told)  # type: ignore[index]
+    assert summary["best"]["params"]["width"] == 32
+    assert [pick["params"]["width"] for pick in summary["tied"]] == [64, 16]
+    # One example more, and two more: exactly 2 / 2 and 2 / 4, of six pairs.
+    assert [pick["p"] for pick in summary["tied"]] == [1, 1]
+    assert (summary["tied_count"], summary["tied_of"], summary["tied_test"]) == (2, 3, "McNemar")
+    assert summary["tied_simplest"]["params"]["width"] == 16
+    told_as = (
+        "2 of 3 other combinations cannot be told from the best by the 200 examples (one run each, McNemar"
+    )
+    (line,) = [line for line in lines if line.startswith(told_as)]
+    assert line.endswith(f"the simplest of these is cell {summary['tied_simplest']['cell']}, 0.8900.")
+
+
+def test_of_one_run_each_and_so_many_examples_what_is_tied_is_told_unpaired(tmp_path: Path) -> None:
+    text = f"{HEAD}[grid]\na = [980, 979, 975, 900, 10]\n[select]\nexamples = 1000\n"
+    summary, lines = answer_of(tmp_path, text, lambda p, _: p["a"] / 1000)  # type: ignore[operator]
+    assert [pick["params"]["a"] for pick in summary["tied"]] == [979, 975]
+    assert (summary["tied_test"], summary["tied_simplest"]) == ("binomial", None)
+    assert any("by the 1,000 examples (one run each, two proportions, unpaired" in line for line in lines)
+
+
+@pytest.mark.parametrize("score", [0.98051, 1.01, -0.5])
+def test_what_is_no_proportion_of_so_many_examples_is_not_taken_for_one(tmp_path: Path, score: float) -> None:
+    text = f"{HEAD}[grid]\na = [1, 2]\n[select]\nexamples = 1000\n"
+    summary, lines = answer_of(tmp_path, text, lambda p, _: score if p["a"] == 1 else 0.5)
+    assert summary["tied"] is None
+    assert "score is no proportion of 1,000 examples: nothing is claimed." in lines
+
+
+def test_what_diverged_is_not_tied_with_the_best(tmp_path: Path) -> None:
+    text = f"{HEAD}[grid]\na = [1, 2, 3]\n[replicate]\nseed = [0, 1]\n"
+
+    def score(params: Params, _: int) -> float:
+        return math.nan if params["a"] == 2 else float(params["a"]) + float(params["seed"])  # type: ignore[arg-type]
+
+    summary, _ = answer_of(tmp_path, text, score)
+    assert (summary["tied_count"], summary["tied_of"]) == (0, 1)
+
+
+def test_summary_json_has_the_same_keys_whether_or_not_there_is_an_answer(tmp_path: Path) -> None:
+    keys = []
+    for name, value in (("one", 1.0), ("none", math.nan)):
+        text = f"{HEAD}[grid]\na = [1, 2]\n[replicate]\nseed = [0, 1]\n"
+        summary, _ = answer_of(tmp_path / name, text, lambda p, _, v=value: v * float(p["a"]))  # type: ignore[misc]
+        keys.append(list(summary))
+    assert keys[0] == keys[1]
+    words = (summary_module.__doc__ or "").replace(",", " ").split()
+    assert set(keys[0]) <= set(words)
 
 
 def test_where_all_diverged_there_is_no_answer(tmp_path: Path) -> None:
@@ -206,6 +284,8 @@ def test_the_next_value_goes_on_as_the_axis_does(
         ('prefer = "a"', "[select] prefer must be a list of axes"),
         ("prefer = [[1]]", "[select] prefer must be a list of axes"),
         ("best = 1", "[select] has no key 'best'"),
+        ("examples = 0", "[select] examples must be the metric of bits, or how many held-out examples"),
+        ("examples = true", "[select] examples must be the metric of bits, or how many held-out examples"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(select: str, words: str) -> None:

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gridrun.comparison import LEVEL, find_ties, search_curve, simplest
+from gridrun.comparison import (
+    LEVEL,
+    compare_examples,
+    compare_proportions,
+    find_ties,
+    search_curve,
+    simplest,
+)
 
 SWEEPS = 400
 
@@ -71,6 +78,62 @@ def test_what_is_far_worse_is_told_and_what_is_hardly_worse_is_not() -> None:
     found = find_ties(runs, int(runs.mean(axis=1).argmax()))
     assert found.tied[4:].sum() == 0
     assert found.tied[:2].sum() == 1
+
+
+def adjusted_by_statsmodels(raw: list[float], combinations: int) -> list[float]:
+    """Holm over all pairs; those that have not the best in them may as well be larger than all of these."""
+    from statsmodels.stats.multitest import multipletests
+
+    others = [1.0] * (combinations * (combinations - 1) // 2 - len(raw))
+    return list(multipletests([*raw, *others], method="holm")[1][: len(raw)])
+
+
+def test_on_the_examples_of_one_split_p_values_are_those_of_statsmodels_exact_mcnemar() -> None:
+    pytest.importorskip("statsmodels", reason="statsmodels comes with [dev]")
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    chance = np.random.default_rng(0)
+    hard = chance.random(200)
+    right = hard < np.array([0.95, 0.94, 0.9, 0.7, 0.95])[:, None] + chance.normal(size=(5, 200)) * 0.05
+    right[4] = right[0]
+    found = compare_examples(right, 0, 9)
+    tables = [
+        [[(right[0] & right[c]).sum(), (right[0] & ~right[c]).sum()], [(~right[0] & right[c]).sum(), 0]]
+        for c in range(1, 5)
+    ]
+    raw = [mcnemar(table, exact=True).pvalue for table in tables]
+    assert found.p[1:] == pytest.approx(adjusted_by_statsmodels(raw, 9))
+    assert found.p[4] == 1
+    assert found.tied.tolist() == [False, True, True, False, True]
+
+
+def test_of_proportions_alone_p_values_are_those_of_statsmodels_z_test() -> None:
+    pytest.importorskip("statsmodels", reason="statsmodels comes with [dev]")
+    from statsmodels.stats.proportion import proportions_ztest
+
+    right = np.array([970, 968, 940, 900, 970, 0])
+    raw = [float(proportions_ztest([970, other], [1000, 1000])[1]) for other in right[1:]]
+    found = compare_proportions(right / 1000, 1000, 0)
+    assert found.p[1:] == pytest.approx(adjusted_by_statsmodels(raw, 6))
+    assert found.tied.tolist() == [False, True, False, False, True, False]
+    assert compare_proportions(np.array([1.0, 1.0, 0.0]), 10, 0).tied.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("count", "examples", "agree"), [(2, 100, 0.0), (20, 400, 0.0), (20, 400, 0.8)])
+def test_on_one_split_a_false_claim_is_made_in_at_most_five_of_a_hundred_sweeps(
+    count: int, examples: int, agree: float
+) -> None:
+    """All are right as often; on a share of the examples they are right or wrong together."""
+    chance = np.random.default_rng(count)
+    false = np.zeros(2)
+    for _ in range(SWEEPS):
+        right = chance.random((count, examples)) < 0.7
+        shared = chance.random(examples) < agree
+        right[:, shared] = chance.random(int(shared.sum())) < 0.7
+        best = int(right.mean(axis=1).argmax())
+        false[0] += (compare_examples(right, best, count).p <= LEVEL).any()
+        false[1] += (compare_proportions(right.mean(axis=1), examples, best).p <= LEVEL).any()
+    assert (false <= stats.binom.ppf(0.999, SWEEPS, LEVEL)).all()
 
 
 @given(

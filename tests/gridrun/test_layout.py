@@ -207,7 +207,7 @@ def test_what_is_said_is_said_of_the_grid_with_the_best_or_of_all(union: tuple[P
     assert answer.compared == 20
     # 0.001 is no end for Adam, though SGD began at 0.01 and Adam at 0.0001; of a zip nothing follows.
     assert [(edge.axis, edge.end) for edge in answer.edges] == [("epochs", "high")]
-    assert "in [[grid]] 2, which has the best" in tell(result, answer)[0]
+    assert "in [[grid]] 2, which has the best" in tell(result, answer)[1]
     terms = {row["term"] for row in rows(directory / "report" / "effects.csv")}
     assert {"lr", "beta2", "size", "epochs"} < terms
     assert "momentum" not in terms

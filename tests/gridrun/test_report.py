@@ -108,7 +108,8 @@ def rows(path: Path) -> list[list[str]]:
 def test_the_study_gives_every_file(study: Path) -> None:
     assert sorted(path.name for path in study.iterdir()) == [
         "best.csv", "cells.csv", "curves.png", "effects.csv", "history.csv", "isolation.csv", "report.html",
-        "summary.json", *sorted(f"surface-dropout_rate-{value}.png" for value in (0.2, 0.3, 0.4, 0.6)),
+        "sensitivity.csv", "summary.json",
+        *sorted(f"surface-dropout_rate-{value}.png" for value in (0.2, 0.3, 0.4, 0.6)),
         "table.png", "timings.csv",
     ]  # fmt: skip
     for picture in study.glob("*.png"):
@@ -242,7 +243,7 @@ def test_with_no_completed_cell_the_report_says_what_there_is(tmp_path: Path) ->
     assert missing(result) == "no completed cell yet (1 failed); nothing is ranked"
     assert written(tmp_path) == {
         "cells.csv", "best.csv", "history.csv", "timings.csv", "effects.csv", "isolation.csv", "summary.json",
-        "report.html",
+        "report.html", "sensitivity.csv",
     }  # fmt: skip
     assert [row[1:] for row in rows(tmp_path / "report" / "cells.csv")] == [
         ["a", "status", "epoch"], ["1", "failed", ""]
@@ -296,7 +297,7 @@ def test_timings_csv_says_for_each_cell_how_long_when_and_where(tmp_path: Path) 
         (session,) = store.sessions()
     write_report(tmp_path)
     header, *body = rows(tmp_path / "report" / "timings.csv")
-    assert header == ["cell", "seconds", "finished_at", "place", "session started"]
+    assert header == ["cell", "seconds", "finished_at", "place", "session started", "front"]
     assert [row[0] for row in body] == [row[0] for row in rows(tmp_path / "report" / "cells.csv")[1:]]
     assert [(row[1], row[3]) for row in body] == [
         ("4.0", "'=here 7"), ("", ""), ("", ""), ("1.0", "'=here 7"), ("2.0", "there 8"), ("", ""),
