@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,15 @@ from gridrun.parcel import InHand, packed
 from gridrun.plan import Count
 from gridrun.progress import show_progress, tell_plan
 from gridrun.results.aggregate import Aggregate, aggregate
+from gridrun.results.answer import Answer, find_answer
+from gridrun.results.costs import gather_costs
 from gridrun.results.failures import describe_failure
+from gridrun.results.frames import (
+    tabulate_front,
+    tabulate_isolation,
+    tabulate_means,
+    tabulate_sensitivity,
+)
 from gridrun.results.lookup import find_cells
 from gridrun.signals import Stop, drain_on_interrupt
 from gridrun.spec import Spec
@@ -167,6 +176,8 @@ class Results:
     ['x', 'epochs', 'x:epochs']
     >>> [edge["try"] for edge in results.summary["boundary"]]
     [4, 6]
+    >>> results.sensitivity[["axis", "value", "metric"]].values.tolist()
+    [['x', 1, 4.25], ['x', 2, 1.25], ['x', 3, 0.25], ['epochs', 2, 0.5], ['epochs', 4, 0.25]]
     """
 
     directory: Path
@@ -231,12 +242,47 @@ class Results:
         return pd.DataFrame(list(rows_of_effects(self._found)), columns=list(EFFECTS))
 
     @property
+    def isolation(self) -> pd.DataFrame:
+        """For each value of each axis the best metric over all else, as in isolation.csv."""
+        return tabulate_isolation(self._found)
+
+    @property
+    def means(self) -> pd.DataFrame:
+        """For each value of each axis the mean metric over all else, and of how many combinations it is."""
+        return tabulate_means(self._found)
+
+    @property
+    def sensitivity(self) -> pd.DataFrame:
+        """The metric where one axis alone is changed at the best, as in sensitivity.csv."""
+        return tabulate_sensitivity(self._answer)
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """What no other combination and budget is better than in as little time, the quickest first.
+
+        The axes, the metric, and the mean `seconds` of a run, which differ from one sweep to another.
+        """
+        with Store.read(self.directory) as store:
+            return tabulate_front(gather_costs(self._found, store))
+
+    @property
+    def chosen_params(self) -> dict[str, Any]:
+        """The combination that `select` chooses, as `best_params`. Raises: GridrunError if there is none."""
+        answer = self._answer
+        if answer is None:
+            return self.best_params  # which says why there is none
+        return {name: as_given(value) for name, value in answer.chosen.params.items()}
+
+    @cached_property
+    def _answer(self) -> Answer | None:
+        return find_answer(self._found)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What a report says first, as in summary.json: what is chosen, tied, at an edge."""
         from gridrun.report.summary import summarise
-        from gridrun.results.answer import find_answer
 
-        return summarise(self._found, find_answer(self._found))
+        return summarise(self._found, self._answer)
 
     def report(self) -> Path:
         """Write the report: tables, pictures, a page. Returns the page's path. Raises: EnvironmentFault."""

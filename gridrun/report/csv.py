@@ -182,27 +182,15 @@ def write_isolation(result: Aggregate, path: Path) -> None:
 
 def write_sensitivity(answer: Answer | None, path: Path) -> None:
     """Write the metric along each axis through the best."""
-    rows = (
-        (
-            defuse(along.axis.name),
-            text,
-            "" if math.isnan(metric) else metric,
-            "" if math.isnan(std) else std,
-            count,
-            "yes" if place == along.place else "",
-        )
-        for along in (answer.slices if answer is not None else ())
-        for place, (text, metric, std, count) in enumerate(
-            zip(
-                texts_of(along.axis),
-                along.metric.tolist(),
-                along.std.tolist(),
-                along.count.tolist(),
-                strict=True,
-            )
-        )
-    )
-    _write(path, ["axis", "value", "metric", "std", "count", "best"], rows)
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for along in answer.slices if answer is not None else ():
+            name, texts = defuse(along.axis.name), texts_of(along.axis)
+            for place, (metric, std, count) in enumerate(along.points()):
+                known = _where([metric, std], [not math.isnan(metric), not math.isnan(std)])
+                yield name, texts[place], *known, count, "yes" if place == along.place else ""
+
+    _write(path, ["axis", "value", "metric", "std", "count", "best"], rows())
 
 
 def write_history(result: Aggregate, store: Store, path: Path) -> None:

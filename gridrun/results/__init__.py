@@ -11,6 +11,7 @@ costs.py      what cells took: all that differs from run to run
 curves.py     metrics by epoch of the best and the worst
 standings.py  the best so far
 failures.py   failures by kind
+frames.py     what each axis does, as pandas tables
 lookup.py     cells by id, rank or parameters
 lines.py      cells and failures as lines for a terminal
 """

@@ -160,6 +160,7 @@ class Names:
         self.metric = self.of(spec.metric)
         self.std = _unlike(f"{self.metric} std", " (of the metric)", axes)
         self.count = _unlike(f"{self.metric} count", " (of the metric)", axes)
+        self.seconds = _unlike("seconds", " (of a run)", axes | {self.metric})
         self.failed = _unlike("failed", " (replicates)", axes | {self.metric})
 
     def of(self, metric: str) -> str:

@@ -34,6 +34,10 @@ class Slice:
     count: npt.NDArray[np.int64]
     place: int
 
+    def points(self) -> Iterator[tuple[float, float, int]]:
+        """Yield metric, std and count of each value."""
+        yield from zip(self.metric.tolist(), self.std.tolist(), self.count.tolist(), strict=True)
+
     @property
     def range(self) -> float:
         """The largest metric less the smallest one."""

@@ -82,7 +82,7 @@ def test_the_docstrings_say_what_happens() -> None:
     for examples in sorted(doctest.DocTestFinder().find(gridrun.api), key=lambda found: found.lineno or 0):
         runner.run(examples)
 
-    assert runner.summarize() == (0, 11)
+    assert runner.summarize() == (0, 12)
 
 
 @pytest.mark.slow
@@ -450,3 +450,40 @@ def test_a_directory_without_a_sweep_is_told(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(InputError, match="is no sweep directory"):
         sweep(double, {"x": [1]}, out=tmp_path)
+
+
+def test_results_have_in_python_what_the_report_says_of_each_axis() -> None:
+    def train(lr: float, norm: str | None, epochs: int, seed: int) -> Iterator[dict[str, float]]:
+        for epoch in range(epochs):
+            yield {"m": lr + (norm == "batch") + 0.25 * epoch + 0.5 * seed}
+
+    results = sweep(
+        train,
+        {"lr": [1.0, 2.0], "norm": [None, "batch"], "epochs": [1, 3]},
+        replicate={"seed": [0, 1]},
+        budget="epochs",
+        select={"rule": "one_se", "prefer": ["lr"]},
+    )
+    assert results.isolation.values.tolist() == [
+        ["lr", 1.0, 2.75], ["lr", 2.0, 3.75], ["norm", None, 2.75], ["norm", "batch", 3.75],
+        ["epochs", 1, 3.25], ["epochs", 3, 3.75],
+    ]  # fmt: skip
+    assert results.means["mean"].tolist() == [2.25, 3.25, 2.25, 3.25, 2.25, 2.75]
+    assert results.means["count"].tolist() == [2, 2, 2, 2, 4, 4]
+    table = results.sensitivity
+    assert table["metric"].tolist() == [2.75, 3.75, 2.75, 3.75, 3.25, 3.75]
+    assert table["best"].tolist() == [False, True] * 3
+    assert (table["count"] == 2).all()
+    assert table["std"].tolist() == pytest.approx([np.std([0, 0.5], ddof=1)] * 6)
+    assert results.chosen_params == {"lr": 2.0, "norm": "batch", "epochs": 3}
+    assert list(results.front.columns) == ["lr", "norm", "epochs", "m", "seconds"]
+    assert results.front["m"].iloc[-1] == 3.75
+    assert results.front["seconds"].is_monotonic_increasing
+
+
+def test_of_what_has_no_best_there_is_no_front_and_nothing_is_chosen() -> None:
+    results = sweep(lambda x: x * float("nan"), {"x": [1, 2]})
+    assert len(results.front) == len(results.sensitivity) == 0
+    assert results.isolation["best"].isna().all()
+    with pytest.raises(gridrun.GridrunError, match="every completed cell diverged"):
+        results.chosen_params  # noqa: B018
