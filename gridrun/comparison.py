@@ -8,6 +8,7 @@ what better means.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from gridrun.selection import merits
 
 Floats = npt.NDArray[np.float64]
 
+KEPT_CHANCES = 100_000
 LEVEL = 0.05  # of all claims that combinations differ from the best, the chance that any is false
 
 
@@ -145,13 +147,22 @@ def search_curve(values: Floats, mode: str, sizes: Sequence[int]) -> list[float]
     merit[len(fit) :] = fit[-1]
     scale = float(np.abs(merit).max()) or 1.0  # near 1e308 rounding alone leads past what a float can be
     merit = merit / scale
-    behind = np.arange(total - 1.0, 0.0, -1.0)  # how many are worse than each, the best first
 
     def expected(n: int) -> float:
-        # The best is drawn in n / N of the searches; else the next is the best of n of the N - 1 others, ...
-        weights = n / total * np.cumprod(np.concatenate([[1.0], np.maximum(behind - n + 1, 0) / behind]))
-        mean = float(np.dot(merit, weights / weights.sum()))
+        mean = float(np.dot(merit, _chances(total, n) if total <= KEPT_CHANCES else _find_chances(total, n)))
         return scale * min(float(merit[0]), max(float(merit[-1]), mean))
 
     sign = 1 if mode == "max" else -1
     return [sign * expected(n) for n in sizes]
+
+
+def _find_chances(total: int, n: int) -> Floats:
+    """Of each of `total` combinations, the best first, the chance to be the best of n that are drawn."""
+    # The best is drawn in n / N of the searches; else the next is the best of n of the N - 1 others, ...
+    behind = np.arange(total - 1.0, 0.0, -1.0)
+    chances = np.cumprod(np.concatenate([[1.0], np.maximum(behind - n + 1, 0) / behind]))
+    return np.asarray(chances / chances.sum())
+
+
+# The values of an axis have as many combinations each, and share them: 12 sizes of 800 KB.
+_chances = lru_cache(maxsize=16)(_find_chances)

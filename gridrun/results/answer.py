@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gridrun.cell import Params
 from gridrun.comparison import Ties, compare_examples, compare_proportions, find_ties, simplest
@@ -27,7 +26,7 @@ from gridrun.results.axes import (
 )
 from gridrun.results.edges import Edge, find_edges
 from gridrun.results.examples import FOLD
-from gridrun.results.layout import Floats
+from gridrun.results.layout import Floats, Ints
 from gridrun.results.ranking import std_where
 
 # A combination, and the place of its value on the budget axis.
@@ -103,13 +102,13 @@ def find_answer(result: Aggregate) -> Answer | None:
     """The answer; None while nothing is completed or all of it diverged."""
     if not result.has_best:
         return None
-    places = list(zip(result.order.tolist(), result.reached_at.tolist(), strict=True))
+    places = np.stack([result.order, result.reached_at], axis=1)  # a million tuples are 100 MB
     flat = tuple(find_flat(result))
     idle = {axis.axis for axis in flat}
     corrected, stability = _resample(result, places)
     return Answer(
         best=_pick(result, places[0]),
-        chosen=_pick(result, _chosen(result, places[0])),
+        chosen=_pick(result, _chosen(result, (int(places[0, 0]), int(places[0, 1])))),
         ties=_ties(result, places),
         compared=len(places) - 1,
         # Where an axis does nothing, which of its values is the best says nothing either.
@@ -124,7 +123,7 @@ def find_answer(result: Aggregate) -> Answer | None:
     )
 
 
-def _ties(result: Aggregate, places: Sequence[Place]) -> Tied | None:
+def _ties(result: Aggregate, places: Ints) -> Tied | None:
     """What is tied with the best, by the sharpest test there is; None if there is none.
 
     What diverged, and can be no best, is compared with none.
@@ -134,9 +133,9 @@ def _ties(result: Aggregate, places: Sequence[Place]) -> Tied | None:
     places = places[: len(metric)]  # ranked last
     rows, examples = np.arange(len(places)), 0
     if result.by_run.shape[-1] > 1:
-        runs = result.by_run[tuple(np.array(places).T)]
+        runs = result.by_run[*places.T]
         test, found = PAIRED_T, find_ties(runs, 0, overlap=overlap_of(result))
-    elif (told := _compare_bits(result, places)) is not None and result.examples is not None:
+    elif result.examples is not None and (told := _compare_bits(result, places)) is not None:
         (rows, found), test, examples = told, MCNEMAR, result.examples.scores.shape[1]
     elif isinstance(result.spec.choice.examples, int):
         examples = result.spec.choice.examples
@@ -149,23 +148,28 @@ def _ties(result: Aggregate, places: Sequence[Place]) -> Tied | None:
     picks = [_pick(result, places[rows[i]], float(found.p[i])) for i in tied[:SHOWN_TIES].tolist()]
     first = None
     if result.spec.choice.prefer and len(tied):
-        among = np.array([places[0], *(places[i] for i in rows[tied].tolist())])
+        among = places[[0, *rows[tied].tolist()]]
         means = result.by_budget[*among.T]
         found_at = simplest(means, 0, np.inf, result.spec.mode, _order(result, among))
-        first = _pick(result, (int(among[found_at, 0]), int(among[found_at, 1])))
+        first = _pick(result, among[found_at])
     return Tied(test, examples, len(rows) - 1, len(tied), tuple(picks), first)
 
 
-def _compare_bits(result: Aggregate, places: Sequence[Place]) -> tuple[npt.NDArray[np.int64], Ties] | None:
+def _compare_bits(result: Aggregate, places: Ints) -> tuple[Ints, Ties] | None:
     """Which rows of the ranking were compared by their examples, and how; None if the best has none."""
     if result.examples is None:
         return None
-    at = {place: row for row, place in enumerate(result.examples.places)}
-    rows = np.array([row for row, place in enumerate(places) if place in at], np.int64)
-    if not len(rows) or rows[0] != 0:
+    row_of = np.full(len(result.by_combination), -1)
+    row_of[places[:, 0]] = np.arange(len(places))
+    choices = np.array(result.examples.places)
+    rows = row_of[choices[:, 0]]
+    # Of a combination's choices the one at the budget that it is ranked by.
+    ranked = np.flatnonzero((rows >= 0) & (places[rows, 1] == choices[:, 1]))
+    ranked = ranked[np.argsort(rows[ranked])]
+    if not len(ranked) or rows[ranked[0]] != 0:
         return None
-    right = result.examples.scores[[at[places[row]] for row in rows.tolist()]] == 1
-    return rows, compare_examples(right, 0, len(places))
+    right = result.examples.scores[ranked] == 1
+    return rows[ranked], compare_examples(right, 0, len(places))
 
 
 def _are_proportions(metric: Floats, examples: int) -> bool:
@@ -175,14 +179,12 @@ def _are_proportions(metric: Floats, examples: int) -> bool:
     return bool((inside & (np.abs(right - np.round(right)) < 1e-6 * examples)).all())
 
 
-def _resample(
-    result: Aggregate, places: Sequence[Place]
-) -> tuple[Resampled | None, tuple[tuple[Pick, float], ...]]:
+def _resample(result: Aggregate, places: Ints) -> tuple[Resampled | None, tuple[tuple[Pick, float], ...]]:
     """The corrected score, and who wins how often."""
     corrected = None
     if result.examples is not None:
         corrected = found = resample_examples(result.examples.scores, "max")
-        places = result.examples.places
+        places = np.array(result.examples.places)
     elif result.by_run.shape[-1] > 1:
         found = resample_runs(result.by_run[result.order, result.reached_at], result.spec.mode)
     else:
@@ -213,7 +215,7 @@ def _chosen(result: Aggregate, best: Place) -> Place:
     return int(pairs[found, 0]), int(pairs[found, 1])
 
 
-def _order(result: Aggregate, pairs: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def _order(result: Aggregate, pairs: Ints) -> list[Ints]:
     """Where choices stand on the axes that say what is simple.
 
     What has not got an axis comes before its first value: it is simpler.
@@ -227,7 +229,8 @@ def _order(result: Aggregate, pairs: npt.NDArray[np.int64]) -> list[npt.NDArray[
     ]
 
 
-def _pick(result: Aggregate, at: Place, p: float = float("nan")) -> Pick:
+def _pick(result: Aggregate, place: Sequence[int] | Ints, p: float = float("nan")) -> Pick:
+    at = int(place[0]), int(place[1])
     grid, runs = result.spec.grid, result.by_run[at]
     there = np.flatnonzero(np.isfinite(runs))
     cell = result.layout.cell_of(*at, int(there[0]) if len(there) else 0)
