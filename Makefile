@@ -53,10 +53,12 @@ test-pythons:
 	done; \
 	echo "failed:$${failed:- none}; not found:$${missing:- none}"; test -z "$$failed"
 
-# Kills, damaged stores, hostile files and random grids, ten to twenty times as many as in `make test`.
+# Kills, damaged stores, hostile files, random grids and simulated sweeps, ten to twenty times as many as in
+# `make test`.
 soak: $(STAMP)
 	GRIDRUN_SOAK=1 $(BIN)/pytest -s tests/acceptance/test_kills.py tests/acceptance/test_crashes.py \
-	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py
+	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py \
+	  tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 
 SAMPLES = 1000
 SEED = 0
+# Equal sums that were added up in another order, as BLAS does with other threads, must stay equal: ties go to
+# the better in rank, and not by the last bit.
+DIGITS = 9
 BLOCK = 4_000_000  # numbers of one product: 32 MB
 
 
@@ -46,7 +49,7 @@ def resample_examples(scores: Floats, mode: str) -> Resampled:
     for start in range(0, SAMPLES, rows):
         drawn = chance.integers(examples, size=(min(rows, SAMPLES - start), examples))
         counts = _count(drawn)
-        chosen = merits(counts @ scores.T, mode).argmax(axis=1)
+        chosen = merits(np.round(counts @ scores.T, DIGITS), mode).argmax(axis=1)
         wins += np.bincount(chosen, minlength=choices)
         left = np.asarray(counts == 0)
         known = left.any(axis=1)
@@ -80,7 +83,7 @@ def resample_runs(runs: Floats, mode: str) -> Resampled:
     rows = max(1, BLOCK // choices)
     for start in range(0, SAMPLES, rows):
         counts = _count(chance.integers(count, size=(min(rows, SAMPLES - start), count)))
-        means = counts @ known.T
+        means = np.round(counts @ known.T, DIGITS)
         means[:, ~usable] = np.nan
         wins += np.bincount(merits(means, mode).argmax(axis=1), minlength=choices)
     return Resampled(np.nan, np.nan, np.nan, wins / SAMPLES)

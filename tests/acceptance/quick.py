@@ -1,5 +1,6 @@
 """Sweeps within the test's own process: a train function that costs nothing, and what became of it."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,8 +9,17 @@ from gridrun.cell import encode_params
 from gridrun.execution import open_sweep
 from gridrun.outcome import Outcome
 from gridrun.plan import Count
-from gridrun.report.csv import write_best, write_cells, write_history
+from gridrun.report.csv import (
+    write_best,
+    write_cells,
+    write_effects,
+    write_history,
+    write_isolation,
+    write_sensitivity,
+)
+from gridrun.report.summary import summarise
 from gridrun.results.aggregate import aggregate
+from gridrun.results.answer import find_answer
 from gridrun.signals import Stop
 from gridrun.spec import Run, Spec
 from gridrun.store import Store
@@ -63,13 +73,17 @@ def sweep_here(
 
 
 def tables_of(directory: Path, scratch: Path) -> bytes:
-    """What the CSVs of the report would hold."""
+    """What the CSVs of the report and summary.json would hold."""
     tables = b""
     with Store.read(directory) as store:
         result = aggregate(store)
         write_history(result, store, scratch)
         tables += scratch.read_bytes()
-    for write in (write_cells, write_best):
+    for write in (write_cells, write_best, write_effects, write_isolation):
         write(result, scratch)
         tables += scratch.read_bytes()
-    return tables
+    answer = find_answer(result)
+    write_sensitivity(answer, scratch)
+    summary = summarise(result, answer)
+    del summary["versions"]  # of what it was run with, which may differ
+    return tables + scratch.read_bytes() + json.dumps(summary).encode()

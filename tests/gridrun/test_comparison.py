@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from gridrun.comparison import (
     simplest,
 )
 
-SWEEPS = 400
+SWEEPS = 10_000 if os.environ.get("GRIDRUN_SOAK") else 400
 
 
 def test_p_values_are_those_of_scipys_paired_test_adjusted_by_statsmodels() -> None:

@@ -1,5 +1,7 @@
 """The corrected score against the bootstrap written out, and by simulation."""
 
+import os
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,12 +9,14 @@ from scipy import stats
 from gridrun import resampling
 from gridrun.resampling import resample_examples, resample_runs
 
-SWEEPS = 60
+SOAK = bool(os.environ.get("GRIDRUN_SOAK"))  # `make soak`: as many samples as a report draws, of more sweeps
+SWEEPS = 2000 if SOAK else 200
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "SAMPLES", 200)
+    if not SOAK:
+        monkeypatch.setattr(resampling, "SAMPLES", 200)
 
 
 def test_it_is_the_bootstrap_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,14 +24,14 @@ def test_it_is_the_bootstrap_written_out(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(resampling, "BLOCK", 30 * 17)  # samples come in parts
     found = resample_examples(scores, "max")
     chance, out, wins = np.random.default_rng(resampling.SEED), [], np.zeros(7)
-    for _ in range(200):
+    for _ in range(resampling.SAMPLES):
         drawn = chance.integers(30, size=30)
         chosen = int(scores[:, drawn].mean(axis=1).argmax())
         wins[chosen] += 1
         out.append(scores[chosen, np.setdiff1d(np.arange(30), drawn)].mean())
     assert found.mean == pytest.approx(np.mean(out))
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(out, [2.5, 97.5])))
-    assert found.wins == pytest.approx(wins / 200)
+    assert found.wins == pytest.approx(wins / resampling.SAMPLES)
 
 
 def test_where_all_combinations_guess_the_selected_score_is_lucky_and_the_corrected_one_is_not() -> None:
