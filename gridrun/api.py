@@ -263,7 +263,7 @@ class Results:
         The axes, the metric, and the mean `seconds` of a run, which differ from one sweep to another.
         """
         with Store.read(self.directory) as store:
-            return tabulate_front(gather_costs(self._found, store))
+            return tabulate_front(gather_costs(self._found, store)[0])
 
     @property
     def chosen_params(self) -> dict[str, Any]:

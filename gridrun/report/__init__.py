@@ -52,8 +52,9 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
             write_effects(result, fresh / "effects.csv")
             write_isolation(result, fresh / "isolation.csv")
             write_sensitivity(answer, fresh / "sensitivity.csv")
-            costs = gather_costs(result, store)
-            write_timings(costs, fresh / "timings.csv")
+            costs, stamps = gather_costs(result, store)
+            write_timings(costs, stamps, fresh / "timings.csv")
+            del stamps
             if len(result.best):
                 draw_table(result, fresh / "table.png")
                 draw_surfaces(result, fresh)

@@ -76,7 +76,7 @@ from gridrun.grid import Axis
 from gridrun.report.captions import title, title_of_count
 from gridrun.results.aggregate import Aggregate, column_of
 from gridrun.results.answer import Answer
-from gridrun.results.costs import Costs
+from gridrun.results.costs import Costs, Stamps
 from gridrun.spelling import reads_otherwise
 from gridrun.store import Store
 
@@ -221,13 +221,13 @@ def _rows(result: Aggregate) -> Iterator[tuple[str, ...]]:
         yield from zip(*columns, strict=True) if texts else ((),) * len(numbers)
 
 
-def write_timings(costs: Costs, path: Path) -> None:
+def write_timings(costs: Costs, stamps: Stamps, path: Path) -> None:
     """Write what every cell took, when and where, and which are of the front."""
     result = costs.result
     grid, epochs = result.spec.grid, result.cells[result.names.epoch]
     budgets = grid.budgets or (None,)
-    spelled, row_of = list(map(defuse, costs.places)), {budget: row for row, budget in enumerate(budgets)}
-    began = {number: defuse(moment) for number, moment in costs.began.items()}
+    spelled, row_of = list(map(defuse, stamps.places)), {budget: row for row, budget in enumerate(budgets)}
+    began = {number: defuse(moment) for number, moment in stamps.began.items()}
     on_front = np.zeros(costs.by_trajectory.shape, bool)
     for combination, budget in costs.front.tolist():
         row, runs = result.layout.runs_of(combination, budget)
@@ -241,13 +241,13 @@ def write_timings(costs: Costs, path: Path) -> None:
             done = (epochs.iloc[here] > 0).tolist()
             row = [row_of[budget] for _, budget in part]
             took = costs.by_trajectory[row, at]
-            moments = [defuse(moment.decode("utf-8", "replace")) for moment in costs.finished[at].tolist()]
+            moments = [defuse(moment.decode("utf-8", "replace")) for moment in stamps.finished[at].tolist()]
             yield from zip(
                 result.cells[result.names.cell].iloc[here].tolist(),
                 _where(took.tolist(), (done & ~np.isnan(took)).tolist()),
                 _where(moments, done),
-                _where([spelled[number] for number in costs.place[at].tolist()], done),
-                _where([began.get(number, "") for number in costs.session[at].tolist()], done),
+                _where([spelled[number] for number in stamps.place[at].tolist()], done),
+                _where([began.get(number, "") for number in stamps.session[at].tolist()], done),
                 _where(["yes"] * len(part), (done & on_front[row, at]).tolist()),
                 strict=True,
             )

@@ -18,23 +18,32 @@ from gridrun.store import Store
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What every trajectory took: 150 bytes each.
+class Stamps:
+    """When and where every trajectory ran: 48 bytes each, which a report need not keep to its end.
 
-    by_trajectory: seconds from the beginning to the end of the last epoch of each budget; NaN where it is not
-    known. finished: when the whole trajectory was, UTC. place, session: which of `places` ran it, and the
-    number of the session, which began at `began`.
+    finished: when it was, UTC. place, session: which of `places` ran it, and the number of the session, which
+    began at `began`.
 
-    Shapes: by_trajectory (budgets, trajectories); finished, place, session (trajectories,).
+    Shapes: finished, place, session (trajectories,).
     """
 
-    result: Aggregate
-    by_trajectory: Floats
     finished: npt.NDArray[Any]
     place: npt.NDArray[np.int64]
     places: tuple[str, ...]
     session: npt.NDArray[np.int64]
     began: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What every trajectory took.
+
+    by_trajectory: seconds from the beginning to the end of the last epoch of each budget; NaN where it is not
+    known. Shapes: (budgets, trajectories).
+    """
+
+    result: Aggregate
+    by_trajectory: Floats
 
     @cached_property
     def by_run(self) -> Floats:
@@ -81,8 +90,8 @@ class Costs:
         return float(known.mean()) * longer * edge.runs / 3600 if len(known) else math.nan
 
 
-def gather_costs(result: Aggregate, store: Store) -> Costs:
-    """Read what every trajectory of the grid took."""
+def gather_costs(result: Aggregate, store: Store) -> tuple[Costs, Stamps]:
+    """Read what every trajectory of the grid took, when and where."""
     names, budgets = result.trajectories, result.spec.grid.budgets or (None,)
     index = {name: number for number, name in enumerate(names)}
     places: dict[str, int] = {"": 0}
@@ -97,7 +106,7 @@ def gather_costs(result: Aggregate, store: Store) -> Costs:
             place[number] = places.setdefault(timing.place, len(places))
             session[number] = timing.session
     began = {session.number: session.started_at for session in store.sessions()}
-    return Costs(result, seconds, finished, place, tuple(places), session, began)
+    return Costs(result, seconds), Stamps(finished, place, tuple(places), session, began)
 
 
 def _seconds(timing: Timing, budget: int | None) -> float:

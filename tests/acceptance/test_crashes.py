@@ -287,7 +287,7 @@ def test_what_only_describes_a_run_may_be_damaged_and_the_tables_are_the_same(
         sweep_here(directory, GRID)
         assert tables_of(directory, tmp_path / "csv") == snapshot[1]
         with Store.read(directory) as store:
-            write_timings(gather_costs(aggregate(store), store), tmp_path / "timings.csv")
+            write_timings(*gather_costs(aggregate(store), store), tmp_path / "timings.csv")
             for trajectory, _ in store.histories():
                 assert "finished_at" in store.run_of(trajectory)
         shutil.rmtree(directory)
