@@ -71,3 +71,11 @@ def test_a_single_example_corrects_nothing() -> None:
     found = resample_examples(np.array([[1.0], [0.0]]), "max")
     assert np.isnan(found.mean)
     assert found.wins.tolist() == [1, 0]
+
+
+def test_equal_sums_that_were_added_up_in_another_order_stay_equal() -> None:
+    """Then the better in rank wins all samples, with whatever threads BLAS adds up."""
+    scores = np.random.default_rng(0).integers(0, 4, size=50) / 3
+    apart = np.array([scores, np.nextafter(scores, 2)])
+    assert resample_examples(apart, "max").wins.tolist() == [1, 0]
+    assert resample_runs(apart[:, :5], "max").wins.tolist() == [1, 0]
