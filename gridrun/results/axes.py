@@ -138,7 +138,7 @@ def compare_budgets(result: Aggregate) -> Iterator[Agreement]:
         both = np.flatnonzero(np.isfinite(here) & np.isfinite(last))
         if not len(both):
             continue
-        varies = np.ptp(here[both]) > 0 and np.ptp(last[both]) > 0
+        varies = all((column[both] != column[both[0]]).any() for column in (here, last))
         correlation = float(spearmanr(here[both], last[both]).statistic) if varies else math.nan
         merit = merits(here[both], result.spec.mode)
         best = merits(last[both], result.spec.mode).argmax()

@@ -235,3 +235,13 @@ def test_the_interval_of_a_mean_is_students_as_scipy_has_it(
     best = Report(tmp_path, text, lambda p, _: runs[p[name]]).summary["best"]
     scale = np.std(runs, ddof=1) * math.sqrt(1 / 5 + overlap)
     assert (best["low"], best["high"]) == pytest.approx(stats.t.interval(0.95, 4, np.mean(runs), scale))
+
+
+@pytest.mark.parametrize("large", [1.7976931348623157e308, 5e-324])
+def test_numbers_at_the_ends_of_what_a_float_can_be_are_reported(tmp_path: Path, large: float) -> None:
+    text = f'{HEAD}budget = "e"\n[grid]\na = [-1, 1]\nb = [1, 2]\ne = [1, 2]\n[replicate]\nseed = [0, 1]\n'
+    found = Report(tmp_path, text, lambda p, _: p["a"] * large if p["b"] == 1 else 0.0)
+    assert found.summary["best"]["metric"] == large
+    assert found.summary["budgets"][0]["correlation"] == pytest.approx(1)
+    assert found.summary["sensitivity"][0]["worst"] == -1
+    assert found.lines(found.costs)
