@@ -7,12 +7,13 @@ import numpy as np
 from numba import njit
 
 from cnn_core import engine
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.compilation import load_engine
 from cnn_core.config import Config
+from cnn_core.fuse import fuse
 from cnn_core.kernels import layout
 from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
 from cnn_core.kernels.simd import part
-from cnn_core.network import build_network, initial_parameters, initial_statistics
 
 REPETITIONS = 9
 # By the kind of operation, as cnn_core.network numbers them.
@@ -47,12 +48,16 @@ def profile(config: Config, shape: tuple[int, int, int], classes: int) -> list[t
     """Return (part of a step, seconds) in the order of a step, each the median of some repetitions."""
     load_engine()
     rng = np.random.default_rng(0)
-    network = build_network(config, shape, classes)
+    network = fuse(build_layers(config, shape, classes), shape)
+    assert network
     n = config.batch_size
     images = rng.random((n, *shape), dtype=np.float32)
     labels = rng.integers(0, classes, n).astype(np.int32)
     state = layout.allocate(
-        network, initial_parameters(network, "xavier", rng), initial_statistics(network), n
+        network,
+        initial_parameters(network.layers, shape, "xavier", rng),
+        initial_statistics(network.layers, network.shape),
+        n,
     )
     engine.train_epoch(state, images, labels, np.arange(n), n, 0.01, 0.3, 1)
     kinds = [NAMES[row["kind"]] for row in state.table]

@@ -20,7 +20,7 @@ def build(
     kernel_size: int = 5,
     dropout_rate: float = 0.3,
 ) -> nn.Sequential:
-    """Return the network that `cnn_core.network.build_network` lays out."""
+    """Return the network that `cnn_core.architecture.build_layers` lays out."""
     channels, height, width = shape
     layers: list[nn.Module] = []
     for number, filters in enumerate(conv_channels):

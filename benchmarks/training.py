@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.report_loops import seconds_per_image
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.compilation import load_engine
 from cnn_core.config import Config
-from cnn_core.network import CONV, LINEAR, build_network, initial_parameters, initial_statistics
+from cnn_core.fuse import CONV, LINEAR, fuse
 
 PAIRS = 7
 LOOP_IMAGES = 30
@@ -71,9 +72,12 @@ class Pair:
         self.labels: NDArray[np.int32] = rng.integers(0, 10, setup.images).astype(np.int32)
         self.order = rng.permutation(setup.images)
         config = Config(conv_channels=setup.channels, kernel_size=setup.size, batch_size=setup.batch)
-        network = build_network(config, setup.shape, 10)
-        parameters = initial_parameters(network, "glorot", rng)
-        self.state = self.engine.allocate(network, parameters, initial_statistics(network), setup.batch)
+        network = fuse(build_layers(config, setup.shape, 10), setup.shape)
+        assert network
+        parameters = initial_parameters(network.layers, setup.shape, "glorot", rng)
+        self.state = self.engine.allocate(
+            network, parameters, initial_statistics(network.layers, network.shape), setup.batch
+        )
         torch = torch_network.build(setup.shape, 10, setup.channels, setup.size)
         self.torch = torch_network.Trainer(torch, self.images, self.labels, rate=0.001)
 
@@ -131,7 +135,9 @@ def step_flops(setup: Setup) -> int:
     """
     config = Config(conv_channels=setup.channels, kernel_size=setup.size)
     found = 0
-    for number, op in enumerate(build_network(config, setup.shape, 10).operations):
+    program = fuse(build_layers(config, setup.shape, 10), setup.shape)
+    assert program
+    for number, op in enumerate(program.operations):
         if op.kind in (CONV, LINEAR):
             products = (op.bias - op.weight) * op.after[0] * op.after[1]
             found += 2 * products * (3 if number else 2)

@@ -21,33 +21,41 @@ SHARE = 20
 
 # Of one epoch: numbers, and of each held-out image whether it was right.
 Metrics = dict[str, float | NDArray[np.bool_]]
-Kept = tuple[list[Metrics], NDArray[np.float32], NDArray[np.float32]]
+Kept = tuple[list[Metrics], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def write(path: Path, meta: str, parameters: NDArray[np.float32], statistics: NDArray[np.float32]) -> None:
-    """Write the file whole or not at all. Raises: OSError."""
+def write(
+    path: Path, meta: str, parameters: NDArray[np.float32], statistics: NDArray[np.float32],
+    **more: Any,
+) -> None:  # fmt: skip
+    """Write the file, with further arrays by name, whole or not at all. Raises: OSError."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        np.savez(file, meta=np.array(meta), parameters=parameters, statistics=statistics)
+        np.savez(file, meta=np.array(meta), parameters=parameters, statistics=statistics, **more)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
 
 
-def read(path: Path) -> tuple[str, NDArray[np.float32], NDArray[np.float32]]:
-    """Return what `write` was given. Raises: ConfigError if the file is missing or something else."""
+def read(path: Path, *more: str) -> tuple[Any, ...]:
+    """Return what `write` was given, and arrays of the names `more`: without numbers if they are not there.
+
+    Raises: ConfigError if the file is missing or something else.
+    """
     try:
         # Opened here: np.load leaves a damaged file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            meta, parameters, statistics = str(file["meta"]), file["parameters"], file["statistics"]
+            meta = str(file["meta"])
+            arrays = {name: file[name] for name in ("parameters", "statistics")}
+            arrays |= {name: file[name] if name in file else np.zeros(0, np.float32) for name in more}
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a checkpoint that Model.save wrote") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: is no checkpoint ({error}); name one that Model.save wrote") from None
-    for name, array in (("parameters", parameters), ("statistics", statistics)):
+    for name, array in arrays.items():
         if array.dtype != np.float32 or array.ndim != 1:
             raise ConfigError(f"{path}: {name} must be flat float32, found {array.dtype} {array.shape}")
-    return meta, parameters, statistics
+    return meta, *arrays.values()
 
 
 class Keeper:
@@ -67,8 +75,8 @@ class Keeper:
         """Training begins: what came before, loading and compiling, is no loss."""
         self._due = time.monotonic() + AFTER_S
 
-    def read(self, parameters: int, statistics: int) -> Kept | None:
-        """The metrics of the epochs that were kept, and the weights and running statistics after them.
+    def read(self, parameters: int, statistics: int, optimiser: int) -> Kept | None:
+        """The metrics of the epochs that were kept; weights, running statistics, optimiser's arrays then.
 
         None if there is nothing to go on from: no file, or a damaged one. Raises: ConfigError if it is that
         of another training.
@@ -76,7 +84,7 @@ class Keeper:
         if not self._path.exists():
             return None
         try:
-            text, weights, running = read(self._path)
+            text, weights, running, moments = read(self._path, "optimiser")
             meta = json.loads(text)
             what, history = dict(meta["what"]), [_from_json(metrics) for metrics in meta["history"]]
         except (ConfigError, ValueError, KeyError, TypeError, AttributeError):
@@ -88,15 +96,16 @@ class Keeper:
             raise ConfigError(
                 f"{self._path}: is a training with other {', '.join(names)}; name another output_dir"
             )
-        if not history or (weights.size, running.size) != (parameters, statistics):
+        if not history or (weights.size, running.size, moments.size) != (parameters, statistics, optimiser):
             return None
-        return history, weights, running
+        return history, weights, running, moments
 
     def keep(
         self,
         history: Sequence[Metrics],
         parameters: NDArray[np.float32],
         statistics: NDArray[np.float32],
+        optimiser: NDArray[np.float32],
     ) -> None:
         """Write a checkpoint if it is time for one. Raises: OSError."""
         began = time.monotonic()
@@ -108,6 +117,7 @@ class Keeper:
             json.dumps({"what": self._what, "history": list(map(_to_json, history))}),
             parameters,
             statistics,
+            optimiser=optimiser,
         )
         ended = time.monotonic()
         self._due = ended + max(AFTER_S, SHARE * (ended - began))

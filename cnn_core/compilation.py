@@ -13,9 +13,10 @@ import numpy as np
 from numba.core.registry import cpu_target
 
 from cnn_core import engine
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.config import Config, ConfigError
+from cnn_core.fuse import fuse
 from cnn_core.kernels import cache
-from cnn_core.network import build_network, initial_parameters, initial_statistics
 
 
 @functools.cache
@@ -84,8 +85,11 @@ def plain_optimisation() -> Iterator[None]:
 def _warm() -> None:
     """Run the compiled function once, on a network of one filter and an image of 6 x 6."""
     config = Config(conv_channels=(1,), kernel_size=3, batch_size=1)
-    network = build_network(config, (1, 6, 6), 2)
-    parameters = initial_parameters(network, config.init, np.random.default_rng(0))
-    state = engine.allocate(network, parameters, initial_statistics(network), 1)
+    shape = (1, 6, 6)
+    layers = build_layers(config, shape, 2)
+    parameters = initial_parameters(layers, shape, config.init, np.random.default_rng(0))
+    program = fuse(layers, shape)
+    assert program
+    state = engine.allocate(program, parameters, initial_statistics(layers, shape), 1)
     image, label, order = np.zeros((1, 1, 6, 6), np.float32), np.zeros(1, np.int32), np.zeros(1, np.int64)
     engine.train_epoch(state, image, label, order, 1, 0.1, 0.5, 1)

@@ -2,15 +2,61 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 import numpy as np
 
-NORMS = ("batch", "none")
-INITS = ("xavier", "glorot", "he")
-SCHEDULES = ("compound", "exponential", "constant")
+from cnn_core.schedules import FACTORS, warmup
+
+CHOICES = {
+    "schedule": tuple(FACTORS),
+    "init": ("xavier", "glorot", "he", "pytorch"),
+    "activation": ("relu", "leaky_relu", "tanh", "gelu", "silu"),
+    "norm": ("batch", "none", "layer", "instance", "group"),
+    "norm_at": ("first", "all"),
+    "pool": ("max", "average", "none"),
+    "dropout": ("element", "channel"),
+    "dropout_at": ("first", "all", "linear"),
+    "optimizer": ("sgd", "adam", "adamw", "rmsprop"),
+}
+"""What a hyperparameter that is a word may be."""
+
+LEAST = {
+    **dict.fromkeys(("epochs", "batch_size", "kernel_size", "stride", "pool_size", "groups"), 1),
+    **dict.fromkeys(("padding", "seed", "data_seed", "warmup_epochs"), 0),
+}
+"""From where on a hyperparameter is a whole number."""
+
+NUMBERS: dict[str, tuple[Callable[[float], bool], str, str]] = {
+    "learning_rate": (lambda v: v > 0, "a number above 0", "0.05"),
+    "decay": (lambda v: 0 < v <= 1, "in (0, 1]", "0.95"),
+    "epsilon": (lambda v: v > 0, "a number above 0", "1e-8"),
+    "dropout_rate": (lambda v: 0 <= v < 1, "in [0, 1)", "0.3"),
+    **dict.fromkeys(("momentum", "beta1", "beta2"), (lambda v: 0 <= v < 1, "in [0, 1)", "0.9")),
+    "label_smoothing": (lambda v: 0 <= v < 1, "in [0, 1)", "0.1"),
+    **dict.fromkeys(("weight_decay", "l1"), (lambda v: v >= 0, "a number from 0", "1e-4")),
+    **dict.fromkeys(("max_norm", "clip_norm"), (lambda v: v > 0, "a number above 0", "3.0")),
+}
+"""What a hyperparameter that is a number may be: a test, the same in words, an example."""
+
+SIZES = {"conv_channels": (1, "[6, 16]"), "hidden": (0, "[64]")}
+"""Lists of whole numbers from 1: how many of them at least, an example."""
+
+OPTIONAL = ("max_norm", "clip_norm", "beta2")
+"""Numbers that may be None."""
+
+USED_BY = {
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+    "beta1": ("optimizer", ("adam", "adamw")),
+    "beta2": ("optimizer", ("adam", "adamw", "rmsprop")),
+    "epsilon": ("optimizer", ("adam", "adamw", "rmsprop")),
+    "groups": ("norm", ("group",)),
+    "schedule_epochs": ("schedule", ("step", "cosine", "one_cycle")),
+}
+"""A hyperparameter that belongs to some values of another: with the others it would do nothing, silently."""
 
 
 class ConfigError(ValueError):
@@ -29,19 +75,63 @@ class Config:
     learning_rate: float = 0.05
     """Step of the gradient descent, above 0."""
     dropout_rate: float = 0.3
-    """Probability, in [0, 1), with which an activation after the first ReLU is dropped; to 1/65536."""
+    """Probability, in [0, 1), with which an activation after the first ReLU is dropped (or see dropout_at);
+    to 1/65536 by the kernels."""
     epochs: int = 5
     """Passes over the training images."""
     batch_size: int = 10
     """Images a step, the last batch of an epoch may be smaller; each takes 60 kB in the study's network."""
     schedule: str = "compound"
-    """After epoch e (from 0) the rate is multiplied: `compound` by decay^(e+1), `exponential` by decay."""
+    """After epoch e (from 0) the rate is multiplied: `compound` by decay^(e+1), `exponential` by decay,
+    `step` by decay once in `schedule_epochs`; `cosine` and `one_cycle` stretch over these (schedules.py)."""
     decay: float = 0.95
     """The factor of the schedule, in (0, 1]."""
+    schedule_epochs: int | None = None
+    """Given, never taken from `epochs`, so that a shorter run is the beginning of a longer one."""
+    warmup_epochs: int = 0
+    """So many epochs lead up to the full rate, in equal steps."""
     init: str = "xavier"
+    """Of the weights (architecture.py); biases are 0, but for `pytorch`."""
+    activation: str = "relu"
     norm: str = "batch"
+    norm_at: str = "first"
+    """After the first convolution or after "all"."""
+    groups: int = 2
+    """Of norm = "group": the channels of an image make so many groups."""
+    pool: str = "max"
+    pool_size: int = 2
+    """Rows and columns of a pooling window; windows lie side by side."""
+    global_pool: bool = False
+    """The mean of each channel instead of all its positions, before the linear layers."""
+    hidden: tuple[int, ...] = ()
+    """Outputs of each linear layer before the last one; each is followed by the activation."""
+    dropout: str = "element"
+    """Drop single activations, or whole channels: "channel" (in linear layers always single ones)."""
+    dropout_at: str = "first"
+    """After the first convolution's activation, after "all" activations, or in the "linear" layers alone:
+    after each hidden one's activation, or before the last if none is hidden."""
+    optimizer: str = "sgd"
+    momentum: float = 0.0
+    """Of sgd, in [0, 1)."""
+    nesterov: bool = False
+    beta1: float = 0.9
+    """Of adam and adamw."""
+    beta2: float | None = None
+    """Of adam and adamw (0.999 if it is not said) and rmsprop (0.99)."""
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    """A penalty of half its product with the sum of all squared weights; with adamw apart from the gradient.
+    Biases and what belongs to norms are left alone."""
+    l1: float = 0.0
+    """A penalty of its product with the sum of all weights' sizes."""
+    max_norm: float | None = None
+    """The greatest length of the weights that lead into one output."""
+    clip_norm: float | None = None
+    """The greatest length of a step's whole gradient."""
+    label_smoothing: float = 0.0
+    """The share of the target that is spread over all classes; `loss` of held-out images is without it."""
     conv_channels: tuple[int, ...] = (6, 16)
-    """Filters of each convolution; each is followed by ReLU and a 2 x 2 maximum."""
+    """Filters of each convolution; each is followed by the activation and a pooling."""
     kernel_size: int = 5
     stride: int = 1
     padding: int = 0
@@ -65,32 +155,41 @@ class Config:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
-        for name, least in (("epochs", 1), ("batch_size", 1), ("kernel_size", 1), ("stride", 1)):
-            self._require_int(name, least)
-        for name in ("padding", "seed", "data_seed"):
-            self._require_int(name, 0)
-        if self.padding >= self.kernel_size:  # beyond that, outputs would see zeros alone
-            self._refuse("padding", f"below kernel_size ({self.kernel_size})", str(self.kernel_size // 2))
-        self._require_number("learning_rate", lambda v: v > 0, "a number above 0", "0.05")
-        self._require_number("dropout_rate", lambda v: 0 <= v < 1, "in [0, 1)", "0.3")
-        self._require_number("decay", lambda v: 0 < v <= 1, "in (0, 1]", "0.95")
-        for name, known in (("norm", NORMS), ("init", INITS), ("schedule", SCHEDULES)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 self._refuse(name, f"one of {', '.join(known)}", repr(known[0]))
-        channels: Any = self.conv_channels
-        if not isinstance(channels, Sequence) or isinstance(channels, str) or not channels:
-            self._refuse("conv_channels", "a list of whole numbers", "[6, 16]")
-        if any(isinstance(c, bool) or not isinstance(c, int) or c < 1 for c in channels):
-            self._refuse("conv_channels", "whole numbers from 1", "[6, 16]")
-        object.__setattr__(self, "conv_channels", tuple(channels))
+        for name, least in LEAST.items():
+            self._require_int(name, least)
+        if self.padding >= self.kernel_size:  # beyond that, outputs would see zeros alone
+            self._refuse("padding", f"below kernel_size ({self.kernel_size})", str(self.kernel_size // 2))
+        for name, (fits, wanted, example) in NUMBERS.items():
+            if getattr(self, name) is not None or name not in OPTIONAL:
+                self._require_number(name, fits, wanted, example)
+        for name in ("nesterov", "global_pool"):
+            if not isinstance(getattr(self, name), bool):
+                self._refuse(name, "true or false", "False")
+        for name, (count, example) in SIZES.items():
+            self._require_sizes(name, count, example)
+        self._require_use()
+
+    def _require_use(self) -> None:
+        """Raise ConfigError for a hyperparameter that others leave without effect, or that lacks another."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, (other, users) in USED_BY.items():
+            if getattr(self, name) != defaults[name] and getattr(self, other) not in users:
+                self._refuse(name, f"left out with {other} = {getattr(self, other)!r}", repr(defaults[name]))
+        if self.nesterov and self.momentum == 0:
+            self._refuse("momentum", "above 0 with nesterov", "0.9")
+        if self.schedule in USED_BY["schedule_epochs"][1]:
+            self._require_int("schedule_epochs", 1)
 
     def rate(self, epoch: int) -> float:
         """The learning rate used in an epoch, counted from 0.
 
         `compound` is the study's: its factors accumulate to decay^(1 + 2 + ... + epoch).
         """
-        power = {"constant": 0, "exponential": epoch, "compound": epoch * (epoch + 1) // 2}[self.schedule]
-        return float(self.learning_rate * self.decay**power)
+        factor = FACTORS[self.schedule](epoch, self.decay, self.schedule_epochs or 1)
+        return float(self.learning_rate * factor * warmup(epoch, self.warmup_epochs))
 
     def _require_int(self, name: str, least: int) -> None:
         value = getattr(self, name)
@@ -106,6 +205,14 @@ class Config:
             fine = False
         if not fine:
             self._refuse(name, wanted, example)
+
+    def _require_sizes(self, name: str, count: int, example: str) -> None:
+        sizes: Any = getattr(self, name)
+        if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < count:
+            self._refuse(name, "a list of whole numbers", example)
+        if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+            self._refuse(name, "whole numbers from 1", example)
+        object.__setattr__(self, name, tuple(sizes))
 
     def _refuse(self, name: str, wanted: str, example: str) -> NoReturn:
         raise ConfigError(f"{name} must be {wanted}, found {getattr(self, name)!r}; write {example}")

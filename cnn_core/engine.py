@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_core.fuse import CONV, NORM, POOL, Program
 from cnn_core.kernels.activate_pool import backward_activate_pool, forward_activate_pool
 from cnn_core.kernels.batch_norm import backward_batch_norm, forward_batch_norm
 from cnn_core.kernels.cache import entry, kernel
@@ -26,7 +27,8 @@ from cnn_core.kernels.dropout import mix, threshold_of
 from cnn_core.kernels.layout import EVALUATION_BATCH, State, allocate
 from cnn_core.kernels.linear import backward_linear, forward_linear
 from cnn_core.kernels.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
-from cnn_core.network import CONV, NORM, POOL, Network
+from cnn_core.network import judge
+from cnn_core.optimisers import Rule
 
 __all__ = ["State", "allocate", "evaluate", "predict", "train_epoch", "trained"]
 
@@ -40,22 +42,25 @@ Order = NDArray[np.int64]
 
 def train_epoch(
     state: State, images: Array, labels: Labels, order: Order, batch: int, rate: float, dropout_rate: float,
-    key: int,
+    key: int, rule: Rule | None = None,
 ) -> float:  # fmt: skip
     """Train on `images[order]` in batches, the last one smaller; return the mean training loss.
 
-    `key`, below 2^64, names this epoch's dropout. Shapes: images (N, C, H, W), labels (N,), order (M,).
+    `key`, below 2^64, names this epoch's dropout. By gradient descent, or by another `rule`.
+
+    Shapes: images (N, C, H, W), labels (N,), order (M,).
     """
     kind = state.memory.dtype.type
     if batch > state.batch or len(images) != len(labels):
         found = f"batches of {batch}, {len(images)} images, {len(labels)} labels"
         raise ValueError(f"{found}: room is for batches of {state.batch}, each image wants a label")
+    settings = float(dropout_rate), np.uint64(key), np.empty(0, kind)
+    images, labels = _readonly(images, kind), _readonly(labels, np.int32)
+    if rule is not None:
+        return _run_by_steps(state, images, labels, order, batch, rate, rule, *settings)
     with np.errstate(over="ignore"):  # of a rate that diverges at once
         rate = kind(rate)
-    return _run_in_pieces(
-        state, _readonly(images, kind), _readonly(labels, np.int32), order, batch, True, rate,
-        float(dropout_rate), np.uint64(key), np.empty(0, kind),
-    )  # fmt: skip
+    return _run_in_pieces(state, images, labels, order, batch, True, rate, *settings)
 
 
 def predict(state: State, images: Array) -> Array:
@@ -72,15 +77,10 @@ def predict(state: State, images: Array) -> Array:
 
 def evaluate(state: State, images: Array, labels: Labels) -> tuple[float, NDArray[np.bool_]]:
     """Return (mean cross-entropy, whether each image's label is on top); a NaN counts as wrong."""
-    logits = predict(state, images).astype(np.float64)
-    rows = np.arange(len(labels))
-    with np.errstate(invalid="ignore"):  # of a training that has diverged
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
-    return float(losses.mean()), (logits.argmax(axis=1) == labels) & np.isfinite(losses)
+    return judge(predict(state, images), labels)
 
 
-def trained(state: State, network: Network) -> tuple[NDArray[Any], NDArray[Any]]:
+def trained(state: State, network: Program) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return copies of the parameters and of the running statistics."""
     at = state.statistics
     return state.memory[: network.parameters].copy(), state.memory[at : at + network.statistics].copy()
@@ -107,6 +107,28 @@ def _run_in_pieces(
         step = last
         if time.perf_counter() - began < PIECE_S:
             piece *= 2
+    return total / max(len(order), 1)
+
+
+def _run_by_steps(
+    state: State,
+    images: Array,
+    labels: Array,
+    order: Order,
+    batch: int,
+    rate: float,
+    rule: Rule,
+    *settings: Any,
+) -> float:
+    """`run` step by step at rate 0, each followed by the rule's; return the mean loss."""
+    parameters = state.memory[: state.parameters]
+    gradient = state.memory[state.gradient : state.gradient + state.parameters]
+    total, still = 0.0, state.memory.dtype.type(0)
+    for step in range(-(-len(order) // batch)):
+        total = float(run(state, images, labels, order, batch, step, step + 1, total, True, still, *settings))
+        if not math.isfinite(total):
+            break
+        rule.apply(rate, parameters, gradient)
     return total / max(len(order), 1)
 
 

@@ -1,163 +1,166 @@
-"""From a configuration to the operations of its network, and where each has its parameters."""
+"""The textbook at work: a network of any layers in any order, in plain NumPy.
 
-import math
-from dataclasses import dataclass
+Made to be read, and to be what faster code is held against. `cnn_core.train` and `fit`
+run the same lists of layers faster (fuse.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_core.config import Config, ConfigError
+from cnn_core.config import ConfigError
+from cnn_core.layers import CrossEntropy, Layer
+from cnn_core.layers.layer import text
+from cnn_core.optimisers import Optimiser, Regulariser
 
-CONV, NORM, POOL, LINEAR = range(4)
-
-POOL_SIZE = 2
-
-# Past that a slip of the pen is likelier than a network: its gradients alone would take 400 MB.
-MOST_PARAMETERS = 100_000_000
-
-Shape = tuple[int, int, int]
+Array = NDArray[Any]
+Arrays = dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One step of a network: its kind, the shapes (rows, columns, channels) of its input and output.
-
-    `weight`, `bias` and `end` are places among the parameters: weight (K, R, R, C) and bias (K,) of a
-    convolution, gamma and beta (C,) of a normalisation, weight (K, D) and bias (K,) of the linear layer,
-    whose features come by row, column, channel. `statistics` is where a normalisation has its running means.
-    """
-
-    kind: int
-    before: Shape
-    after: Shape
-    size: int
-    stride: int
-    padding: int
-    dropout: bool
-    weight: int
-    bias: int
-    end: int
-    statistics: int
-
-
-@dataclass(frozen=True)
 class Network:
-    """The operations in order, for images of `shape` (C, H, W); how many numbers they have in all."""
+    """Layers, one after another, and the numbers that they have learned.
 
-    operations: tuple[Operation, ...]
-    shape: Shape
-    classes: int
-    parameters: int
-    statistics: int
+        layers = [Conv2d(6, 5), BatchNorm2d(), ReLU(), MaxPool2d(), Flatten(), Linear(10)]
+        network = Network(layers, (1, 28, 28))
+        for loss in network.train(images, labels, Adam(), rate=0.001, epochs=5): print(loss)
+        network.predict(images)
 
+    `parameters` and `statistics` are arrays by name, for each layer: parameters[0]["weight"].
 
-def build_network(config: Config, shape: Shape, classes: int) -> Network:
-    """Lay out the study's network for images of `shape` (C, H, W).
-
-    conv, norm, ReLU, dropout, pool; then conv, ReLU, pool for every further entry of `conv_channels`;
-    then a linear layer to the classes. The report says that its dropout acts on the input; its code, and
-    this network, have it after the first activation (docs/report.md).
-
-    Raises: ConfigError naming the layer and the shapes, if a kernel or a window does not fit; or if there
-        are too many parameters.
+    Shapes: `shape` is that of one image, (C, H, W) or any other. Raises: ConfigError naming the layer and the
+    shapes, if the layers do not fit one another.
     """
-    builder = _Builder(shape)
-    for number, filters in enumerate(config.conv_channels, start=1):
-        builder.add_conv(number, filters, config)
-        if number == 1 and config.norm == "batch":
-            builder.add_norm()
-        builder.add_pool(number, dropout=number == 1 and config.dropout_rate > 0)
-    builder.add_linear(classes)
-    if builder.parameters > MOST_PARAMETERS:
-        raise ConfigError(
-            f"conv_channels {list(config.conv_channels)} give {builder.parameters} parameters,"
-            f" more than {MOST_PARAMETERS}; write smaller numbers"
-        )
-    return Network(tuple(builder.operations), shape, classes, builder.parameters, builder.statistics)
 
-
-class _Builder:
-    """Adds operations one after another and counts what each needs."""
-
-    def __init__(self, shape: Shape) -> None:
-        channels, rows, columns = shape
-        self.shape = rows, columns, channels
-        self.operations: list[Operation] = []
-        self.parameters = self.statistics = 0
-
-    def add_conv(self, number: int, filters: int, config: Config) -> None:
-        h, w, c = self.shape
-        size, stride, padding = config.kernel_size, config.stride, config.padding
-        if h + 2 * padding < size or w + 2 * padding < size:
-            raise ConfigError(
-                f"kernel_size {size} does not fit convolution {number}, whose input is {c}x{h}x{w}"
-                f" with padding {padding}; write fewer conv_channels or a smaller kernel_size"
-            )
-        p, q = ((side + 2 * padding - size) // stride + 1 for side in (h, w))
-        weights = filters * size * size * c
-        self._add(CONV, (p, q, filters), weights, filters, size=size, stride=stride, padding=padding)
-
-    def add_norm(self) -> None:
-        self._add(NORM, self.shape, self.shape[2], self.shape[2])
-        self.statistics += 2 * self.shape[2]
-
-    def add_pool(self, number: int, *, dropout: bool) -> None:
-        h, w, c = self.shape
-        if h < POOL_SIZE or w < POOL_SIZE:
-            raise ConfigError(
-                f"pooling {number} does not fit its input of {c}x{h}x{w};"
-                " write fewer conv_channels or a smaller kernel_size"
-            )
-        self._add(POOL, (h // POOL_SIZE, w // POOL_SIZE, c), 0, 0, dropout=dropout)
-
-    def add_linear(self, classes: int) -> None:
-        self._add(LINEAR, (1, 1, classes), classes * math.prod(self.shape), classes)
-
-    def _add(
-        self, kind: int, after: Shape, weights: int, biases: int, *,
-        size: int = 0, stride: int = 0, padding: int = 0, dropout: bool = False,
+    def __init__(
+        self, layers: Sequence[Layer], shape: tuple[int, ...], *, loss: CrossEntropy | None = None,
+        seed: int = 0, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
-        weight, bias = self.parameters, self.parameters + weights
-        self.parameters = bias + biases
-        self.operations.append(
-            Operation(
-                kind, self.shape, after, size, stride, padding, dropout,
-                weight, bias, self.parameters, self.statistics,
-            )
-        )  # fmt: skip
-        self.shape = after
+        self.layers, self.dtype, self.loss = tuple(layers), dtype, loss or CrossEntropy()
+        self.shapes = (tuple(shape), *output_shapes(self.layers, shape))
+        rng = np.random.default_rng(seed)
+        self.parameters: list[Arrays] = []
+        self.statistics: list[Arrays] = []
+        for layer, before in zip(self.layers, self.shapes, strict=False):
+            own, running = layer.parameters(before, rng), layer.statistics(before)
+            self.parameters.append({name: array.astype(dtype) for name, array in own.items()})
+            self.statistics.append({name: array.astype(dtype) for name, array in running.items()})
+
+    def train(
+        self, images: Array, labels: Array, optimiser: Optimiser, *, rate: float, epochs: int = 1,
+        batch_size: int = 10, regularisers: Sequence[Regulariser] = (), seed: int = 0,
+    ) -> Iterator[float]:  # fmt: skip
+        """Train, and yield the mean loss of each epoch's batches as they were met.
+
+        Fewer epochs are the beginning of more. Shapes: images (N, *shape), labels (N,).
+        """
+        kept = [
+            {name: [np.zeros_like(array) for _ in optimiser.keeps] for name, array in own.items()}
+            for own in self.parameters
+        ]
+        step = 0
+        for epoch in range(epochs):
+            rng = np.random.default_rng([seed, epoch])
+            order, total = rng.permutation(len(images)), 0.0
+            for first in range(0, len(order), batch_size):
+                batch = order[first : first + batch_size]
+                loss, gradients = self.gradients(images[batch], labels[batch], self.noise(len(batch), rng))
+                step, total = step + 1, total + loss * len(batch)
+
+                weights = [
+                    (own["weight"], gradient["weight"])
+                    for own, gradient in zip(self.parameters, gradients, strict=True)
+                    if "weight" in own
+                ]
+                for regulariser in regularisers:
+                    regulariser.clip([array for gradient in gradients for array in gradient.values()])
+                for regulariser in regularisers:
+                    for weight, gradient in weights:
+                        regulariser.penalise(rate, weight, gradient)
+                for own, slopes, memory in zip(self.parameters, gradients, kept, strict=True):
+                    for name, parameter in own.items():
+                        optimiser.update(rate, step, parameter, slopes[name], *memory[name])
+                for regulariser in regularisers:
+                    for weight, _ in weights:
+                        regulariser.project(weight)
+            yield total / len(order)
+
+    def gradients(
+        self, images: Array, labels: Array, noise: Sequence[Array | None]
+    ) -> tuple[float, list[Arrays]]:
+        """The mean loss of a batch and its gradient, arrays by name for each layer as `parameters`.
+
+        Running statistics follow the batch. `noise` has the array that a layer takes, or None.
+        """
+        x, inputs = np.asarray(images, self.dtype), []
+        given = [
+            [*own.values(), *([] if uniform is None else [uniform])]
+            for own, uniform in zip(self.parameters, noise, strict=True)
+        ]
+        for layer, arrays, running in zip(self.layers, given, self.statistics, strict=True):
+            inputs.append(x)
+            if running:
+                layer.track(x, *running.values())
+            x = layer.forward(x, *arrays)
+
+        loss, dy = self.loss.forward(x, labels), self.loss.backward(x, labels)
+        found: list[Arrays] = [{} for _ in self.layers]
+        for number in reversed(range(len(self.layers))):
+            back = self.layers[number].backward(dy, inputs[number], *given[number])
+            dy, *slopes = back if isinstance(back, tuple) else (back,)
+            found[number] = dict(zip(self.parameters[number], slopes, strict=True))
+        return loss, found
+
+    def noise(self, count: int, rng: np.random.Generator) -> list[Array | None]:
+        """The random numbers of one step with `count` images, layer by layer."""
+        found: list[Array | None] = []
+        for layer, before in zip(self.layers, self.shapes, strict=False):
+            shape = layer.noise(before)
+            found.append(None if shape is None else rng.random((count, *shape)).astype(self.dtype))
+        return found
+
+    def logits(self, images: Array) -> Array:
+        """The scores before softmax, as in evaluation. Shapes: images (N, *shape); result (N, classes)."""
+        x = np.asarray(images, self.dtype)
+        for layer, own, running in zip(self.layers, self.parameters, self.statistics, strict=True):
+            x = layer.evaluate(x, *own.values(), *running.values())
+        return x
+
+    def predict(self, images: Array) -> Array:
+        """The class of each image. Shapes: images (N, *shape); result (N,)."""
+        classes: Array = self.logits(images).argmax(axis=1)
+        return classes
 
 
-def initial_parameters(network: Network, init: str, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw the weights; biases are 0, a norm starts as the identity.
+def judge(logits: Array, labels: Array) -> tuple[float, NDArray[np.bool_]]:
+    """Mean cross-entropy, and whether each image's label is on top; a NaN counts as wrong.
 
-    With fan_in = R R C (D for the linear layer) and fan_out = K R R (K):
-
-    xavier: the study's, standard normal / sqrt(3 R R C / K), for the linear layer / sqrt(3 D / K)
-    glorot: normal, variance 2 / (fan_in + fan_out). Source: Glorot and Bengio, AISTATS 2010.
-    he: normal, variance 2 / fan_in. Source: He et al., ICCV 2015.
+    Shapes: logits (N, classes), labels (N,).
     """
-    parameters = np.zeros(network.parameters, np.float32)
-    for op in network.operations:
-        count = op.bias - op.weight
-        if op.kind == NORM:
-            parameters[op.weight : op.bias] = 1
-        elif op.kind in (CONV, LINEAR):
-            filters = op.after[2]
-            fan_in = count // filters
-            fan_out = filters * max(op.size**2, 1)
-            variance = {"xavier": filters / (3 * fan_in), "glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in}[
-                init
-            ]
-            parameters[op.weight : op.bias] = rng.standard_normal(count) * math.sqrt(variance)
-    return parameters
+    logits, rows = logits.astype(np.float64), np.arange(len(labels))
+    with np.errstate(invalid="ignore"):  # of a training that has diverged
+        logits -= logits.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
+    return float(losses.mean()), (logits.argmax(axis=1) == labels) & np.isfinite(losses)
 
 
-def initial_statistics(network: Network) -> NDArray[np.float32]:
-    """Running mean 0 and running variance 1 for each channel that is normalised."""
-    statistics = np.zeros(network.statistics, np.float32)
-    for op in network.operations:
-        if op.kind == NORM:
-            channels = op.before[2]
-            statistics[op.statistics + channels : op.statistics + 2 * channels] = 1
-    return statistics
+def output_shapes(layers: Sequence[Layer], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shape of one image after each layer. Raises: ConfigError naming the layer and the shapes."""
+    if not layers:
+        raise ConfigError("layers is empty; write at least [Flatten(), Linear(classes)]")
+    found = []
+    for number, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ConfigError(f"layers[{number}] must be a layer, found {layer!r}; write one such as ReLU()")
+        try:
+            shape = layer.output_shape(shape)
+        except ConfigError as error:
+            raise ConfigError(f"layers[{number}], {layer}: {error}") from None
+        found.append(shape)
+    if len(shape) != 1:
+        raise ConfigError(
+            f"layers[{len(layers) - 1}], {layers[-1]}: gives {text(shape)}, and the loss takes a vector;"
+            " end with Flatten(), Linear(classes)"
+        )
+    return found

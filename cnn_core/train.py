@@ -14,12 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core import checkpoint
+from cnn_core.architecture import (
+    build_layers,
+    build_rule,
+    initial_parameters,
+    initial_statistics,
+)
 from cnn_core.checkpoint import Keeper, Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
 from cnn_core.datasets import load as load_dataset
-from cnn_core.network import Network, build_network, initial_parameters, initial_statistics
+from cnn_core.layers import CrossEntropy, Layer
+from cnn_core.runner import choose
 
 # Purposes of the random streams, each derived from (seed, purpose): none depends on another's use.
 INIT, ORDER, DROPOUT = range(3)
@@ -36,8 +43,30 @@ def train(
     batch_size: int = 10,
     schedule: str = "compound",
     decay: float = 0.95,
+    schedule_epochs: int | None = None,
+    warmup_epochs: int = 0,
     init: str = "xavier",
+    activation: str = "relu",
     norm: str = "batch",
+    norm_at: str = "first",
+    groups: int = 2,
+    pool: str = "max",
+    pool_size: int = 2,
+    global_pool: bool = False,
+    hidden: Sequence[int] = (),
+    dropout: str = "element",
+    dropout_at: str = "first",
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    beta1: float = 0.9,
+    beta2: float | None = None,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    max_norm: float | None = None,
+    clip_norm: float | None = None,
+    label_smoothing: float = 0.0,
     conv_channels: Sequence[int] = (6, 16),
     kernel_size: int = 5,
     stride: int = 1,
@@ -81,7 +110,7 @@ def train(
 
 def validate(**params: Any) -> None:
     """Raise ConfigError for a configuration that cannot run. Quick: nothing is loaded or compiled."""
-    _network(Config(**params))
+    _layers(Config(**params))
 
 
 def fingerprint(*, dataset: str = "digits", data_dir: str | os.PathLike[str] | None = None) -> str:
@@ -121,11 +150,10 @@ class Model:
         Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N, classes). Raises: ConfigError.
         """
         scaled = _scale(images, self.shape)
-        engine = _load_engine()
-        network = build_network(self.config, self.shape, self.classes)
-        state = engine.allocate(network, self.parameters, self.statistics, 1)
-        logits: NDArray[np.float32] = engine.predict(state, scaled)
-        return logits
+        layers = build_layers(self.config, self.shape, self.classes)
+        runner = choose(layers, self.shape, CrossEntropy(self.config.label_smoothing))
+        runner.begin(self.parameters, self.statistics, 1)
+        return runner.predict(scaled)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""
@@ -144,13 +172,15 @@ def load(path: str | Path) -> Model:
         config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), meta["classes"]
         if len(shape) != 3 or any(type(side) is not int or side < 1 for side in (*shape, classes)):
             raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")
-        network = build_network(config, shape, classes)
+        layers = build_layers(config, shape, classes)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is no checkpoint of this version ({error}); write it again") from None
-    if (parameters.size, statistics.size) != (network.parameters, network.statistics):
-        raise ConfigError(
-            f"{path}: holds {parameters.size} parameters, its configuration needs {network.parameters}"
-        )
+    needed = initial_parameters(layers, shape, config.init, _stream(0)).size
+    if parameters.size != needed:
+        raise ConfigError(f"{path}: holds {parameters.size} parameters, its configuration needs {needed}")
+    needed = initial_statistics(layers, shape).size
+    if statistics.size != needed:
+        raise ConfigError(f"{path}: holds {statistics.size} statistics, its configuration needs {needed}")
     return Model(config, shape, classes, parameters, statistics)
 
 
@@ -186,26 +216,29 @@ def fit(**params: Any) -> Model:
 
 
 class _Training:
-    """One run: the images, the network, and where its weights are."""
+    """One run: the images, the network's layers, and where its weights are."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.network = _network(config)
-        self.parameters = initial_parameters(self.network, config.init, _stream(config.seed, INIT))
-        self.statistics = initial_statistics(self.network)
+        self.layers, self.shape, self.classes = _layers(config)
+        self.parameters = initial_parameters(self.layers, self.shape, config.init, _stream(config.seed, INIT))
+        self.statistics = initial_statistics(self.layers, self.shape)
 
     def run(self, keeper: Keeper | None = None) -> Iterator[Metrics]:
         """Yield the metrics of every epoch: of those that `keeper` found at once, then of the others."""
-        config, history = self.config, list[Metrics]()
-        if keeper is not None and (kept := keeper.read(self.parameters.size, self.statistics.size)):
-            history, self.parameters, self.statistics = kept
+        config, history, kept = self.config, list[Metrics](), None
+        rule = build_rule(config, self.layers, self.shape)
+        arrays = self.parameters.size, self.statistics.size, len(rule.optimiser.keeps) * self.parameters.size
+        if keeper is not None and (found := keeper.read(*arrays)):
+            history, self.parameters, self.statistics, kept = found
             yield from history[: config.epochs]
         if len(history) >= config.epochs:
             return
         images = _images(config)
-        engine = _load_engine()
         batch = min(config.batch_size, len(images.train_y))
-        state = engine.allocate(self.network, self.parameters, self.statistics, batch)
+        runner = choose(self.layers, self.shape, CrossEntropy(config.label_smoothing))
+        runner.begin(self.parameters, self.statistics, batch)
+        rule.begin(self.parameters, kept, len(history) * -(-len(images.train_y) // batch))
         if keeper is not None:
             keeper.begin()
         diverged = bool(history) and math.isnan(history[-1]["loss"])
@@ -214,11 +247,9 @@ class _Training:
             if not diverged:
                 order = _stream(config.seed, ORDER, epoch).permutation(len(images.train_y))
                 key = int(_stream(config.seed, DROPOUT, epoch).integers(2**64, dtype=np.uint64))
-                train_loss = engine.train_epoch(
-                    state, images.train_x, images.train_y, order, batch, rate, config.dropout_rate, key
-                )
-                loss, correct = engine.evaluate(state, images.held_x, images.held_y)
-                self.parameters, self.statistics = engine.trained(state, self.network)
+                train_loss = runner.train_epoch(images.train_x, images.train_y, order, batch, rate, key, rule)
+                loss, correct = runner.evaluate(images.held_x, images.held_y)
+                self.parameters, self.statistics = runner.trained()
                 diverged = not (math.isfinite(train_loss) and math.isfinite(loss))
             metrics: Metrics = {
                 "accuracy": math.nan if diverged else float(correct.mean()),
@@ -230,15 +261,15 @@ class _Training:
                 metrics["correct"] = correct
             history.append(metrics)
             if keeper is not None:
-                keeper.keep(history, self.parameters, self.statistics)
+                keeper.keep(history, self.parameters, self.statistics, rule.kept.ravel())
             yield dict(metrics)
 
     def model(self) -> Model:
-        network = self.network
-        return Model(self.config, network.shape, network.classes, self.parameters, self.statistics)
+        return Model(self.config, self.shape, self.classes, self.parameters, self.statistics)
 
 
-def _network(config: Config) -> Network:
+def _layers(config: Config) -> tuple[list[Layer], tuple[int, int, int], int]:
+    """A configuration's layers, the shape of an image, the number of classes."""
     *shape, classes = check(
         config.dataset,
         data_dir=config.data_dir,
@@ -249,7 +280,8 @@ def _network(config: Config) -> Network:
         folds=config.folds,
         fold=config.fold,
     )
-    return build_network(config, (shape[0], shape[1], shape[2]), classes)
+    image = shape[0], shape[1], shape[2]
+    return build_layers(config, image, classes), image, classes
 
 
 def _images(config: Config) -> Images:
@@ -268,10 +300,3 @@ def _images(config: Config) -> Images:
 
 def _stream(seed: int, *purpose: int) -> np.random.Generator:
     return np.random.default_rng([seed, *purpose])
-
-
-def _load_engine() -> Any:
-    """The engine, compiled: numba and SciPy are imported with the first training, not with this package."""
-    from cnn_core import compilation
-
-    return compilation.load_engine()

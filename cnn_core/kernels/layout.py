@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_core.fuse import CONV, LINEAR, POOL, Operation, Program
 from cnn_core.kernels.conv2d import images_together
 from cnn_core.kernels.simd import HALF, LANES, SLACK
-from cnn_core.network import CONV, LINEAR, POOL, Network, Operation
 
 
 def _fields(text: str) -> list[tuple[str, type]]:
@@ -20,7 +20,7 @@ def _fields(text: str) -> list[tuple[str, type]]:
 
 
 OPERATION = np.dtype(
-    # Its Operation (network.py): the shapes of its input and output; `dropout` is 1 where it has some.
+    # Its Operation (fuse.py): the shapes of its input and output; `dropout` is 1 where it has some.
     _fields("kind h w c p q k dropout size stride padding")
     # Where in the memory input, output and their gradients begin; how many numbers an image has, and a row;
     # `y_first` numbers lie before an image's first position. `features`: of the linear layer's input.
@@ -70,7 +70,7 @@ class State(NamedTuple):
 
 
 def allocate(
-    network: Network, parameters: NDArray[Any], statistics: NDArray[Any], batch: int, dtype: Any = np.float32
+    network: Program, parameters: NDArray[Any], statistics: NDArray[Any], batch: int, dtype: Any = np.float32
 ) -> State:
     """Lay the network out for batches of so many images, with copies of its parameters and statistics."""
     layout = _Layout(network, batch)
@@ -113,7 +113,7 @@ def _input_from(before: Columns) -> Columns:
 class _Layout:
     """Places one operation after another."""
 
-    def __init__(self, network: Network, batch: int) -> None:
+    def __init__(self, network: Program, batch: int) -> None:
         self.capacity = max(batch, EVALUATION_BATCH)
         self.rows: list[Columns] = []
         self.offsets: list[int] = []

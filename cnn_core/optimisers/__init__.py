@@ -14,6 +14,7 @@ from cnn_core.optimisers.momentum import Momentum
 from cnn_core.optimisers.nesterov import Nesterov
 from cnn_core.optimisers.optimiser import Optimiser, Regulariser
 from cnn_core.optimisers.rmsprop import RMSprop
+from cnn_core.optimisers.rule import Rule
 from cnn_core.optimisers.sgd import SGD
 from cnn_core.optimisers.weight_decay import WeightDecay
 
@@ -51,5 +52,6 @@ __all__ = [
     "Optimiser",
     "RMSprop",
     "Regulariser",
+    "Rule",
     "WeightDecay",
 ]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from cnn_core.fuse import CONV, LINEAR, NORM, Operation, Program
 from cnn_core.kernels import layout
 from cnn_core.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
-from cnn_core.network import CONV, LINEAR, NORM, Network, Operation
-from cnn_core.textbook import Network as Textbook
+from cnn_core.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MASK = 2**64 - 1
@@ -30,7 +30,7 @@ class Step:
 class Fused:
     """The engine's `network` with the numbers of one test, and the dropout that it would draw."""
 
-    def __init__(self, network: Network, parameters: Array, statistics: Array, dropout_rate: float) -> None:
+    def __init__(self, network: Program, parameters: Array, statistics: Array, dropout_rate: float) -> None:
         self.network, self.operations = network, network.operations
         self.threshold = min(65535, int(dropout_rate * 65536 + 0.5))
         layers: list[Layer] = []
@@ -39,7 +39,7 @@ class Fused:
             own = self._layers(op)
             self.places.append(len(layers) + own.index(next(x for x in own if not isinstance(x, Flatten))))
             layers += own
-        self.textbook = Textbook(layers, network.shape, dtype=np.float64)
+        self.textbook = Network(layers, network.shape, dtype=np.float64)
         for op, place in zip(self.operations, self.places, strict=True):
             arrays = self._weight(op, parameters[op.weight : op.bias]), parameters[op.bias : op.end]
             for name, array in zip(self.textbook.parameters[place], arrays, strict=False):

@@ -90,7 +90,7 @@ def test_schedules_are_those_of_the_documentation() -> None:
         ({"batch_size": 0}, "batch_size must be a whole number from 1, found 0"),
         ({"dropout_rate": 1}, "dropout_rate must be in [0, 1), found 1"),
         ({"learning_rate": math.nan}, "learning_rate must be a number above 0"),
-        ({"norm": "layer"}, "norm must be one of batch, none, found 'layer'"),
+        ({"norm": "weight"}, "norm must be one of batch, none, layer, instance, group, found 'weight'"),
         ({"dataset": "cats"}, "cats"),
         ({"conv_channels": [6, 0]}, "conv_channels"),
         ({"kernel_size": 29}, "does not fit convolution 1, whose input is 1x28x28"),

@@ -15,11 +15,12 @@ from numba import njit
 from scipy.signal import correlate
 
 from cnn_core import engine
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.config import Config, ConfigError
+from cnn_core.fuse import CONV, Program, fuse
 from cnn_core.kernels import layout
 from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
 from cnn_core.layers import CrossEntropy
-from cnn_core.network import CONV, Network, build_network, initial_parameters, initial_statistics
 from tests.cnn_core.fused import Fused, Step, mix
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -38,12 +39,14 @@ class Case:
     norm: str = "batch"
     dropout: float = 0.4
 
-    def network(self) -> Network:
+    def network(self) -> Program:
         config = Config(
             conv_channels=self.channels, kernel_size=self.size, stride=self.stride, padding=self.padding,
             norm=self.norm, dropout_rate=self.dropout,
         )  # fmt: skip
-        return build_network(config, self.shape, 4)
+        program = fuse(build_layers(config, self.shape, 4), self.shape)
+        assert program
+        return program
 
 
 CASES = [
@@ -67,13 +70,15 @@ CASES = [
 ]
 
 
-def parts(case: Case, seed: int = 0) -> tuple[Network, Array, Array, Array]:
+def parts(case: Case, seed: int = 0) -> tuple[Program, Array, Array, Array]:
     """The network, parameters and running statistics away from where they start, and a batch of images."""
     rng = np.random.default_rng(seed)
     network = case.network()
-    parameters = initial_parameters(network, "he", rng).astype(float)
+    parameters = initial_parameters(network.layers, network.shape, "he", rng).astype(float)
     parameters += 0.1 * rng.standard_normal(parameters.size)
-    statistics = initial_statistics(network).astype(float) + 0.5 * rng.random(network.statistics)
+    statistics = initial_statistics(network.layers, network.shape).astype(float) + 0.5 * rng.random(
+        network.statistics
+    )
     return network, parameters, statistics, rng.random((len(LABELS), *case.shape))
 
 
@@ -215,7 +220,8 @@ def test_the_table_reaches_every_way_through_the_layout() -> None:
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     """Of activations that are all 1, through a network whose convolution copies its image."""
     config = Config(conv_channels=(1,), kernel_size=1, norm="none", dropout_rate=0.3)
-    network = build_network(config, (1, 64, 64), 2)
+    network = fuse(build_layers(config, (1, 64, 64), 2), (1, 64, 64))
+    assert network
     parameters = np.zeros(network.parameters)
     parameters[0] = 1
     state = layout.allocate(network, parameters, np.empty(0), 40)

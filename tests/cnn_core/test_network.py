@@ -32,8 +32,8 @@ from cnn_core.layers import (
     SpatialDropout,
     Tanh,
 )  # fmt: skip
+from cnn_core.network import Network
 from cnn_core.optimisers import SGD, Adam, AdamW, ClipNorm, MaxNorm, Momentum, Nesterov, RMSprop
-from cnn_core.textbook import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

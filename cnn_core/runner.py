@@ -1,0 +1,107 @@
+"""What trains and evaluates a network: the engine where it has kernels for all of it, else layer by layer."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_core.fuse import Program, fuse
+from cnn_core.layers import CrossEntropy, Layer
+from cnn_core.network import judge
+from cnn_core.optimisers import Rule
+
+Array = NDArray[Any]
+Scores = tuple[float, NDArray[np.bool_]]
+
+
+class Runner(Protocol):
+    """A network's numbers in memory, float32. Parameters and statistics are flat, in a checkpoint's order."""
+
+    def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
+        """Take copies of a network's numbers, and room for batches of so many images."""
+
+    def train_epoch(
+        self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
+    ) -> float:
+        """Train on `images[order]` in batches; return the mean loss. `key` names this epoch's dropout."""
+
+    def predict(self, images: Array) -> NDArray[np.float32]:
+        """The logits (N, classes) of images (N, *shape)."""
+
+    def trained(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies of the parameters and of the running statistics."""
+
+    def evaluate(self, images: Array, labels: Array) -> Scores:
+        """Mean cross-entropy, and whether each image's label is on top; a NaN counts as wrong."""
+
+
+def choose(layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) -> Runner:
+    """What runs these layers. Nothing is loaded or compiled before `begin`."""
+    program = fuse(layers, shape)
+    if program is not None and loss.smoothing == 0:
+        return _Fused(program)
+    return _Composed(layers, shape, loss)
+
+
+class _Fused:
+    """The engine's kernels, compiled; numba and SciPy are imported with the first training."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
+        from cnn_core import compilation
+
+        self._engine: Any = compilation.load_engine()
+        self._state = self._engine.allocate(self._program, parameters, statistics, batch)
+
+    def train_epoch(
+        self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
+    ) -> float:
+        rate_and_key = rate, self._program.dropout_rate, key
+        loss = self._engine.train_epoch(
+            self._state, images, labels, order, batch, *rate_and_key, *(() if rule.plain else (rule,))
+        )
+        return float(loss)
+
+    def predict(self, images: Array) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._engine.predict(self._state, images)
+        return logits
+
+    def evaluate(self, images: Array, labels: Array) -> Scores:
+        scores: Scores = self._engine.evaluate(self._state, images, labels)
+        return scores
+
+    def trained(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found: tuple[NDArray[np.float32], NDArray[np.float32]] = self._engine.trained(
+            self._state, self._program
+        )
+        return found
+
+
+class _Composed:
+    """Layer by layer."""
+
+    def __init__(self, layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) -> None:
+        self._layers, self._shape, self._loss = layers, shape, loss
+
+    def begin(self, parameters: Array, statistics: Array, batch: int) -> None:  # noqa: ARG002
+        from cnn_core import composed
+
+        self._composed = composed
+        self._state = composed.allocate(self._layers, self._shape, parameters, statistics, self._loss)
+
+    def train_epoch(
+        self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
+    ) -> float:
+        return self._composed.train_epoch(self._state, images, labels, order, batch, rate, key, rule)
+
+    def predict(self, images: Array) -> NDArray[np.float32]:
+        return self._composed.predict(self._state, images)
+
+    def evaluate(self, images: Array, labels: Array) -> Scores:
+        return judge(self.predict(images), labels)
+
+    def trained(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._composed.trained(self._state)
