@@ -51,16 +51,18 @@ def sweep() -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def entry(function: Callable[..., Any]) -> Any:
+def entry(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function that Python calls."""
     with _cache_in(folder()):
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, nogil=True, **options)(function)
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function that compiled code alone calls: without a way in from Python, a sixth faster."""
     with _cache_in(folder()):
-        return njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+        return njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
+            function
+        )
 
 
 @contextlib.contextmanager
