@@ -121,9 +121,9 @@ def step(state: State, images: Array, labels: Array, rng: np.random.Generator) -
 
 def predict(state: State, images: Array) -> Array:
     """The logits (N, classes) of images (N, *shape)."""
-    found = []
+    found = [np.empty((0, *state.layers[-1].output_shape(state.shapes[-1])), state.memory.dtype)]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for first in range(0, max(len(images), 1), EVALUATION_BATCH):
+        for first in range(0, len(images), EVALUATION_BATCH):
             x = np.ascontiguousarray(images[first : first + EVALUATION_BATCH], state.memory.dtype)
             for number, layer in enumerate(state.layers):
                 arrays = *state.parameters[number], *state.statistics[number]

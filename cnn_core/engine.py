@@ -27,8 +27,8 @@ from cnn_core.kernels.dropout import mix, threshold_of
 from cnn_core.kernels.layout import EVALUATION_BATCH, State, allocate
 from cnn_core.kernels.linear import backward_linear, forward_linear
 from cnn_core.kernels.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
-from cnn_core.network import judge
 from cnn_core.optimisers import Rule
+from cnn_core.scores import judge
 
 __all__ = ["State", "allocate", "evaluate", "predict", "train_epoch", "trained"]
 

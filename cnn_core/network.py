@@ -1,19 +1,23 @@
-"""The textbook at work: a network of any layers in any order, in plain NumPy.
+"""A network: any layers in any order, and what they have learned.
 
-Made to be read, and to be what faster code is held against. `cnn_core.train` and `fit`
-run the same lists of layers faster (fuse.py).
+`gradients` and `logits` are the textbook at work, in plain NumPy: made to be read, and to be what faster code
+is held against. `train` runs the same list of layers as fast as there are kernels for it, as does
+`cnn_core.train` with a configuration's.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_core.architecture import flat_order, weights
 from cnn_core.config import ConfigError
 from cnn_core.layers import CrossEntropy, Layer
 from cnn_core.layers.layer import text
-from cnn_core.optimisers import Optimiser, Regulariser
+from cnn_core.optimisers import Optimiser, Regulariser, Rule
+from cnn_core.runner import choose
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -51,40 +55,34 @@ class Network:
         self, images: Array, labels: Array, optimiser: Optimiser, *, rate: float, epochs: int = 1,
         batch_size: int = 10, regularisers: Sequence[Regulariser] = (), seed: int = 0,
     ) -> Iterator[float]:  # fmt: skip
-        """Train, and yield the mean loss of each epoch's batches as they were met.
+        """Train, in float32, and yield the mean loss of each epoch's batches as they were met.
 
-        Fewer epochs are the beginning of more. Shapes: images (N, *shape), labels (N,).
+        The same layers by the compiled kernels where there are some (fuse.py), and the same training as
+        `textbook.train`, which is made to be read. Fewer epochs are the beginning of more. Once a loss is not
+        finite, no more time is spent.
+
+        Shapes: images (N, *shape), labels (N,).
         """
-        kept = [
-            {name: [np.zeros_like(array) for _ in optimiser.keeps] for name, array in own.items()}
-            for own in self.parameters
-        ]
-        step = 0
+        images, labels = np.ascontiguousarray(images, np.float32), np.asarray(labels, np.int32)
+        runner, order = (
+            choose(self.layers, self.shapes[0], self.loss),
+            flat_order(self.layers, self.shapes[0]),
+        )
+        rule = Rule(optimiser, regularisers, weights(self.layers, self.shapes[0]))
+        parameters, batch = _flat(self.parameters)[order], min(batch_size, len(images))
+        runner.begin(parameters, _flat(self.statistics), batch)
+        rule.begin(parameters)
+        loss = 0.0
         for epoch in range(epochs):
-            rng = np.random.default_rng([seed, epoch])
-            order, total = rng.permutation(len(images)), 0.0
-            for first in range(0, len(order), batch_size):
-                batch = order[first : first + batch_size]
-                loss, gradients = self.gradients(images[batch], labels[batch], self.noise(len(batch), rng))
-                step, total = step + 1, total + loss * len(batch)
-
-                weights = [
-                    (own["weight"], gradient["weight"])
-                    for own, gradient in zip(self.parameters, gradients, strict=True)
-                    if "weight" in own
-                ]
-                for regulariser in regularisers:
-                    regulariser.clip([array for gradient in gradients for array in gradient.values()])
-                for regulariser in regularisers:
-                    for weight, gradient in weights:
-                        regulariser.penalise(rate, weight, gradient)
-                for own, slopes, memory in zip(self.parameters, gradients, kept, strict=True):
-                    for name, parameter in own.items():
-                        optimiser.update(rate, step, parameter, slopes[name], *memory[name])
-                for regulariser in regularisers:
-                    for weight, _ in weights:
-                        regulariser.project(weight)
-            yield total / len(order)
+            if math.isfinite(loss):
+                rng = np.random.default_rng([seed, epoch])
+                shuffled, key = rng.permutation(len(images)), int(rng.integers(2**64, dtype=np.uint64))
+                loss = runner.train_epoch(images, labels, shuffled, batch, rate, key, rule)
+                trained, running = runner.trained()
+                parameters[order] = trained
+                _fill(self.parameters, parameters)
+                _fill(self.statistics, running)
+            yield loss
 
     def gradients(
         self, images: Array, labels: Array, noise: Sequence[Array | None]
@@ -133,16 +131,20 @@ class Network:
         return classes
 
 
-def judge(logits: Array, labels: Array) -> tuple[float, NDArray[np.bool_]]:
-    """Mean cross-entropy, and whether each image's label is on top; a NaN counts as wrong.
+def _flat(arrays: Sequence[Arrays]) -> Array:
+    """All numbers, layer by layer, as float32."""
+    return np.concatenate([np.zeros(0), *(a.ravel() for own in arrays for a in own.values())]).astype(
+        np.float32
+    )
 
-    Shapes: logits (N, classes), labels (N,).
-    """
-    logits, rows = logits.astype(np.float64), np.arange(len(labels))
-    with np.errstate(invalid="ignore"):  # of a training that has diverged
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - logits[rows, labels]
-    return float(losses.mean()), (logits.argmax(axis=1) == labels) & np.isfinite(losses)
+
+def _fill(arrays: Sequence[Arrays], flat: Array) -> None:
+    """The way back."""
+    at = 0
+    for own in arrays:
+        for array in own.values():
+            array[...] = flat[at : at + array.size].reshape(array.shape)
+            at += array.size
 
 
 def output_shapes(layers: Sequence[Layer], shape: tuple[int, ...]) -> list[tuple[int, ...]]:

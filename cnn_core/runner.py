@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from cnn_core.fuse import Program, fuse
 from cnn_core.layers import CrossEntropy, Layer
-from cnn_core.network import judge
 from cnn_core.optimisers import Rule
+from cnn_core.scores import judge
 
 Array = NDArray[Any]
 Scores = tuple[float, NDArray[np.bool_]]

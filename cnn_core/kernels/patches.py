@@ -2,8 +2,8 @@
 
     y[n] = weight cols[n] + bias;  dweight = sum over n of dy[n] cols[n]^T;  dcols[n] = weight^T dy[n]
 
-cols[(c R + r) R + s, p Q + q] = x[n, c, p stride + r, q stride + s]. Rows are added four at a time, so that a sum
-is loaded and stored once in four products.
+cols[(c R + r) R + s, p Q + q] = x[n, c, p stride + r, q stride + s]. Rows are added four at a time: a sum is
+loaded and stored once in four products.
 """
 
 import functools
@@ -18,7 +18,10 @@ fast = functools.partial(entry, fastmath={"reassoc", "contract"}, error_model="n
 
 @fast
 def forward(x, weight, bias, size, stride, width, y):  # type: ignore[no-untyped-def]
-    """Fill y. Shapes: x (N, C, H, W) with its frame, weight (K, C R R), bias (K,), y (N, K, P Q), Q = width."""
+    """Fill y.
+
+    Shapes: x (N, C, H, W) with its frame; weight (K, C R R); bias (K,); y (N, K, P Q), Q = `width`.
+    """
     filters, taps = weight.shape
     cols = np.empty((taps, y.shape[2]), x.dtype)
     for n in range(len(x)):

@@ -1,8 +1,9 @@
 """Layers that run one at a time where no fused block takes them, as fast as is simple.
 
-A line of KERNELS has a layer's two passes: as array expressions for all images at once where the textbook goes
-image by image, compiled where NumPy has no such expression. What each computes stands in `cnn_core.layers`;
-tests/cnn_core/test_composed.py holds the two to each other. Arguments are those of the textbook's functions.
+A line of KERNELS has a layer's two passes: as array expressions for all images at once where the textbook
+goes image by image, compiled where NumPy has no such expression. What each computes stands in
+`cnn_core.layers`; tests/cnn_core/test_composed.py holds the two to each other.
+Arguments are those of the textbook's functions.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def forward_conv2d(self: Conv2d, x: Array, weight: Array, bias: Array) -> Array:
     return y.reshape(N, self.filters, P, Q)
 
 
-def backward_conv2d(self: Conv2d, dy: Array, x: Array, weight: Array, bias: Array) -> tuple[Array, ...]:
+def backward_conv2d(self: Conv2d, dy: Array, x: Array, weight: Array, _: Array) -> tuple[Array, ...]:
     from cnn_core.kernels import patches
 
     framed = _frame(self, x)

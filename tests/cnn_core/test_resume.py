@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cnn_core
-from cnn_core import ConfigError, checkpoint, compilation
+from cnn_core import ConfigError, checkpoint, compilation, composed
 from cnn_core.checkpoint import Keeper
 
 SMALL: dict[str, Any] = {
@@ -29,14 +29,15 @@ def comparable(**params: Any) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The learning rates of the epochs that were really run; a checkpoint after each of them."""
-    engine, rates = compilation.load_engine(), list[float]()
-    train_epoch = engine.train_epoch
+    rates = list[float]()
+    for runner in (compilation.load_engine(), composed):
+        train_epoch: Any = runner.train_epoch
 
-    def note(*args: Any) -> float:
-        rates.append(args[5])
-        return float(train_epoch(*args))
+        def note(*args: Any, train_epoch: Any = train_epoch) -> float:
+            rates.append(args[5])
+            return float(train_epoch(*args))
 
-    monkeypatch.setattr(engine, "train_epoch", note)
+        monkeypatch.setattr(runner, "train_epoch", note)
     monkeypatch.setattr(checkpoint, "AFTER_S", 0.0)
     monkeypatch.setattr(checkpoint, "SHARE", 0)
     return rates
@@ -55,6 +56,38 @@ def test_it_goes_on_where_it_was_to_the_same_bits(
     assert len(trained) == 6
     if seen:
         assert [path.name for path in tmp_path.iterdir()] == ["training.npz"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": 0.9},
+        {"optimizer": "adam", "clip_norm": 1.0},
+        {"optimizer": "rmsprop", "activation": "tanh"},
+        {"optimizer": "adamw", "weight_decay": 0.1, "norm": "group", "dropout_at": "all"},
+        {"momentum": 0.9, "nesterov": True, "norm_at": "all", "schedule": "cosine", "schedule_epochs": 3},
+    ],
+    ids=str,
+)
+def test_what_an_optimiser_keeps_goes_on_to_the_same_bits(
+    trained: list[float], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    how = {**SMALL, **options, "learning_rate": 0.01}
+    whole = list(comparable(**how, epochs=4))
+    first = list(comparable(**how, epochs=2, output_dir=str(tmp_path)))
+    trained.clear()
+    rest = list(comparable(**how, epochs=4, output_dir=str(tmp_path), resume_from=2))
+    assert first + rest == whole
+    assert len(trained) == 2
+
+
+def test_a_checkpoint_without_what_its_optimiser_keeps_is_none(trained: list[float], tmp_path: Path) -> None:
+    how = {**SMALL, "momentum": 0.9, "epochs": 2}
+    whole = list(comparable(**how, output_dir=str(tmp_path)))
+    checkpoint.write(tmp_path / "training.npz", *checkpoint.read(tmp_path / "training.npz"))
+    trained.clear()
+    assert list(comparable(**how, output_dir=str(tmp_path))) == whole
+    assert len(trained) == 2
 
 
 def test_a_checkpoint_that_is_ahead_of_behind_or_missing_gives_the_same_epochs(
@@ -79,7 +112,16 @@ def test_a_checkpoint_from_before_a_hyperparameter_came_counts_as_its_default(
     path = tmp_path / "training.npz"
     text, parameters, statistics = checkpoint.read(path)
     meta = json.loads(text)
-    for name in ("folds", "fold"):
+    for name in (
+        "folds",
+        "fold",
+        "optimizer",
+        "momentum",
+        "beta2",
+        "hidden",
+        "activation",
+        "label_smoothing",
+    ):
         del meta["what"][name]
     checkpoint.write(path, json.dumps(meta), parameters, statistics)
     trained.clear()
