@@ -21,6 +21,7 @@ from cnn_core.layers import (
     InstanceNorm2d,
     Layer,
     LayerNorm,
+    Linear,
     SpatialDropout,
 )
 from cnn_core.layers.batch_norm2d import EPSILON
@@ -54,6 +55,22 @@ def backward_conv2d(self: Conv2d, dy: Array, x: Array, weight: Array, _: Array) 
 def _frame(self: Conv2d, x: Array) -> Array:
     """x with its frame of zeros."""
     return np.pad(x, ((0, 0), (0, 0), *[(self.padding, self.padding)] * 2)) if self.padding else x
+
+
+def forward_linear(self: Linear, x: Array, weight: Array, bias: Array) -> Array:
+    from cnn_core.kernels import dense
+
+    y = np.empty((len(x), self.outputs), x.dtype)
+    dense.forward(x, weight, bias, y)
+    return y
+
+
+def backward_linear(_: Linear, dy: Array, x: Array, weight: Array, __: Array) -> tuple[Array, Array, Array]:
+    from cnn_core.kernels import dense
+
+    dx, dweight = np.zeros_like(x), np.zeros_like(weight)
+    dense.backward(dy, x, weight, dx, dweight)
+    return dx, dweight, dy.sum(axis=0)
 
 
 def forward_gelu(self: GELU, x: Array) -> Array:  # noqa: ARG001
@@ -109,6 +126,7 @@ def _groups(self: GroupNorm, x: Array) -> Array:
 
 KERNELS: dict[type[Layer], Functions] = {
     Conv2d: (forward_conv2d, backward_conv2d),
+    Linear: (forward_linear, backward_linear),
     GELU: (forward_gelu, backward_gelu),
     BatchNorm2d: _norm((0, 2, 3), lambda _, x: x, slice(1, 2)),
     InstanceNorm2d: _norm((2, 3), lambda _, x: x, slice(1, 2)),

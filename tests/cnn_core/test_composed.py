@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 import cnn_core
 from cnn_core import ConfigError, Network, composed, textbook
@@ -172,6 +173,17 @@ def test_training_differs_from_the_textbooks_by_rounding_only(
             if array_name == "bias" and isinstance(optimiser, Adam | AdamW | RMSprop):
                 continue
             np.testing.assert_allclose(array, other[array_name], rtol=0.02, atol=3e-3)
+
+
+def test_bits_do_not_depend_on_how_many_threads_there_are() -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((60, 1, 20, 20), np.float32), rng.integers(4, size=60)
+    found = []
+    for threads in (1, 2):
+        network = Network([Conv2d(8, 3), ReLU(), Flatten(), Linear(300), ReLU(), Linear(4)], (1, 20, 20))
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(list(network.train(images, labels, Adam(), rate=0.001, epochs=2, batch_size=30)))
+    assert found[0] == found[1]
 
 
 def test_a_network_from_python_that_diverges_spends_no_more_time() -> None:
