@@ -16,7 +16,7 @@ from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross
 from cnn_core.kernels.simd import part
 
 REPETITIONS = 9
-# By the kind of operation, as cnn_core.network numbers them.
+# By the kind of operation, as cnn_core.fuse numbers them.
 NAMES = ("convolution", "normalisation", "ReLU, dropout, maximum", "linear")
 
 

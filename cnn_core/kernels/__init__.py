@@ -2,8 +2,9 @@
 
 A block is a convolution (conv2d.py), a normalisation (batch_norm.py) in the first block if asked for, then
 ReLU, dropout and maximum in one pass (activate_pool.py, with relu.py and dropout.py). A linear layer and the
-loss follow the last block. No other order runs. What each computes stands in `cnn_core.layers`, and the tests
-hold the two to each other (tests/cnn_core/test_kernels.py).
+loss follow the last block: `cnn_core.fuse` says which networks are such. Layers of any other run one at a
+time (single.py, with patches.py, dense.py and gelu.py). What each computes stands in `cnn_core.layers`, and
+the tests hold the two to each other (tests/cnn_core/test_kernels.py, test_composed.py).
 
 Axes: N images of a batch, H rows, W columns, C channels, K filters, R rows (and columns) of a kernel, P and Q
 rows and columns of a convolution's output, D features of a linear layer. Channels come last, so that what a

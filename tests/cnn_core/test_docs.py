@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnn_core.config import CHOICES, OPTIONAL, SIZES, USED_BY
+
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
 
@@ -36,3 +38,13 @@ def test_the_page_quotes_the_refusal_as_it_is() -> None:
     with pytest.raises(ConfigError) as refusal:
         Network([Conv2d(6, 5), Linear(10, gain=1.41)], (1, 28, 28))
     assert f"`{refusal.value}`" in PAGE.read_text()
+
+
+def test_the_page_names_each_choice_of_a_configuration() -> None:
+    said = set(re.findall(r"`(\w+)`", PAGE.read_text()))
+    for name, values in CHOICES.items():
+        assert {name, *values} <= said, name
+    assert {name for name, _ in USED_BY.items()} <= said
+    assert {*SIZES, *OPTIONAL, "weight_decay", "l1", "warmup_epochs", "global_pool"} - {
+        "conv_channels"
+    } <= said
