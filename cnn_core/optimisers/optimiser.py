@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 class Optimiser(Hyperparameters):
-    """An update rule, the same for each array of parameters.
+    """An update rule, the same for each number by itself: arrays may come one by one or joined into one.
 
         optimiser.update(rate, step, parameter, gradient, *kept)
 

@@ -196,6 +196,24 @@ def test_a_network_from_python_that_diverges_spends_no_more_time() -> None:
         assert np.isnan(losses).all()
 
 
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "adam"}, {"momentum": 0.9}, {"clip_norm": 1.0}, {}], ids=str
+)
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_divergence_is_nan_from_then_on_and_no_warning(activation: str, options: dict[str, Any]) -> None:
+    wild = {**SMALL, "norm": "none", "learning_rate": 1e30, "activation": activation}
+    found = list(cnn_core.train(epochs=3, **wild, **options))
+    assert len(found) == 3
+    assert np.isnan([m["loss"] for m in found[1:]]).all()
+
+
+def test_a_network_without_parameters_runs_and_stays_as_it_is() -> None:
+    network = Network([ReLU(), Flatten()], (1, 2, 2))
+    images, labels = np.random.default_rng(0).random((6, 1, 2, 2)), np.arange(6) % 4
+    first, second = network.train(images, labels, Adam(), rate=0.1, epochs=2)
+    assert first == pytest.approx(second)
+
+
 def test_weights_are_found_where_they_are() -> None:
     layers, shape = [*BLOCK, *END], (2, 6, 8)
     assert weights(layers, shape) == [(0, 3, 18), (63, 4, 18)]
