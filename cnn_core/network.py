@@ -61,14 +61,51 @@ class Network:
         `textbook.train`, which is made to be read. Fewer epochs are the beginning of more. Once a loss is not
         finite, no more time is spent.
 
-        Shapes: images (N, *shape), labels (N,).
+        Shapes: images (N, *shape), floats; labels (N,), whole numbers below the number of outputs.
+        Raises: ConfigError for other arrays, epochs, batch_size, rate, optimiser or regularisers.
         """
-        images, labels = np.ascontiguousarray(images, np.float32), np.asarray(labels, np.int32)
-        runner, order = (
-            choose(self.layers, self.shapes[0], self.loss),
-            flat_order(self.layers, self.shapes[0]),
-        )
-        rule = Rule(optimiser, regularisers, weights(self.layers, self.shapes[0]))
+        images, labels = self._check_data(images, labels)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name} must be a whole number from 1, found {value!r}; write 10")
+        if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < math.inf:
+            raise ConfigError(f"rate must be a number above 0, found {rate!r}; write 0.01")
+        if not isinstance(optimiser, Optimiser):
+            raise ConfigError(f"optimiser must be one, found {optimiser!r}; write one such as Adam()")
+        for regulariser in regularisers:
+            if not isinstance(regulariser, Regulariser):
+                raise ConfigError(
+                    f"regularisers has {regulariser!r}, which is none; write one such as L2(1e-4)"
+                )
+        shape = self.shapes[0]
+        rule = Rule(optimiser, regularisers, weights(self.layers, shape))
+        return self._train(images, labels, rule, float(rate), int(epochs), int(batch_size), seed)
+
+    def _check_data(self, images: Any, labels: Any) -> tuple[Array, Array]:
+        """The arrays as they are trained on; labels beyond the outputs would be read past the end."""
+        try:
+            images, labels = np.ascontiguousarray(images, np.float32), np.asarray(labels)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"images and labels must be arrays of numbers ({error})") from None
+        if images.shape[1:] != self.shapes[0] or len(images) == 0:
+            raise ConfigError(f"images must have shape (N, {text(self.shapes[0])}), found {images.shape}")
+        if labels.shape != images.shape[:1]:
+            raise ConfigError(f"labels must have shape ({len(images)},), one an image, found {labels.shape}")
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ConfigError(f"labels must be whole numbers, found {labels.dtype}; write labels.astype(int)")
+        (classes,) = self.shapes[-1]
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ConfigError(
+                f"labels must be from 0 to {classes - 1}, as the last layer has {classes} outputs,"
+                f" found {labels.min()} to {labels.max()}"
+            )
+        return images, labels.astype(np.int32)
+
+    def _train(
+        self, images: Array, labels: Array, rule: Rule, rate: float, epochs: int, batch_size: int, seed: int
+    ) -> Iterator[float]:
+        runner = choose(self.layers, self.shapes[0], self.loss)
+        order = flat_order(self.layers, self.shapes[0])
         parameters, batch = _flat(self.parameters)[order], min(batch_size, len(images))
         runner.begin(parameters, _flat(self.statistics), batch)
         rule.begin(parameters)
@@ -78,8 +115,7 @@ class Network:
                 rng = np.random.default_rng([seed, epoch])
                 shuffled, key = rng.permutation(len(images)), int(rng.integers(2**64, dtype=np.uint64))
                 loss = runner.train_epoch(images, labels, shuffled, batch, rate, key, rule)
-                trained, running = runner.trained()
-                parameters[order] = trained
+                parameters[order], running = runner.trained()
                 _fill(self.parameters, parameters)
                 _fill(self.statistics, running)
             yield loss

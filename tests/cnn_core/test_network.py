@@ -160,6 +160,40 @@ def test_fewer_epochs_are_the_beginning_of_more_bit_for_bit() -> None:
     assert train(2) == train(4)[:2]
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [[Conv2d(2, 3), ReLU(), MaxPool2d(), Flatten(), Linear(3)], [Flatten(), Tanh(), Linear(3)]],
+    ids=["fused", "layer by layer"],
+)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": np.ones((4, 6, 6))}, "images must have shape (N, 1x6x6), found (4, 6, 6)"),
+        ({"images": np.ones((0, 1, 6, 6))}, "images must have shape (N, 1x6x6), found (0, 1, 6, 6)"),
+        ({"images": [["a"]]}, "images and labels must be arrays of numbers"),
+        ({"labels": np.zeros(3, int)}, "labels must have shape (4,), one an image, found (3,)"),
+        ({"labels": np.zeros(4)}, "labels must be whole numbers, found float64"),
+        ({"labels": np.array([0, 1, 2, 3])}, "as the last layer has 3 outputs, found 0 to 3"),
+        ({"labels": np.array([0, -1, 2, 1])}, "found -1 to 2"),
+        ({"epochs": 0}, "epochs must be a whole number from 1, found 0"),
+        ({"batch_size": 2.0}, "batch_size must be a whole number from 1, found 2.0"),
+        ({"rate": 0}, "rate must be a number above 0, found 0"),
+        ({"optimiser": Adam}, "optimiser must be one, found <class"),
+        ({"regularisers": [SGD()]}, "regularisers has SGD(), which is none"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_on_is_refused_before_the_first_step(
+    layers: list[Layer], change: dict[str, Any], words: str
+) -> None:
+    given: dict[str, Any] = {"images": np.ones((4, 1, 6, 6)), "labels": np.zeros(4, int), "optimiser": SGD()}
+    network = Network(layers, (1, 6, 6))
+    with pytest.raises(ConfigError) as refusal:
+        network.train(**{**given, "rate": 0.1, **change})
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
 def test_regularisers_leave_biases_and_norms_alone() -> None:
     network = Network([Conv2d(2, 3), BatchNorm2d(), Flatten(), Linear(3)], (1, 5, 5))
     for own in network.parameters:
