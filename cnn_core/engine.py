@@ -42,11 +42,12 @@ Order = NDArray[np.int64]
 
 def train_epoch(
     state: State, images: Array, labels: Labels, order: Order, batch: int, rate: float, dropout_rate: float,
-    key: int, rule: Rule | None = None,
+    key: int, rule: Rule | None = None, smoothing: float = 0.0,
 ) -> float:  # fmt: skip
     """Train on `images[order]` in batches, the last one smaller; return the mean training loss.
 
     `key`, below 2^64, names this epoch's dropout. By gradient descent, or by another `rule`.
+    `smoothing` is that of the loss.
 
     Shapes: images (N, C, H, W), labels (N,), order (M,).
     """
@@ -54,7 +55,7 @@ def train_epoch(
     if batch > state.batch or len(images) != len(labels):
         found = f"batches of {batch}, {len(images)} images, {len(labels)} labels"
         raise ValueError(f"{found}: room is for batches of {state.batch}, each image wants a label")
-    settings = float(dropout_rate), np.uint64(key), np.empty(0, kind)
+    settings = float(dropout_rate), np.uint64(key), float(smoothing), np.empty(0, kind)
     images, labels = _readonly(images, kind), _readonly(labels, np.int32)
     if rule is not None:
         return _run_by_steps(state, images, labels, order, batch, rate, rule, *settings)
@@ -70,7 +71,7 @@ def predict(state: State, images: Array) -> Array:
     labels, order = np.zeros(count, np.int32), np.arange(count)
     _run_in_pieces(
         state, _readonly(images, kind), _readonly(labels, np.int32), order, EVALUATION_BATCH, False, kind(0),
-        0.0, np.uint64(0), logits,
+        0.0, np.uint64(0), 0.0, logits,
     )  # fmt: skip
     return logits.reshape(count, classes)
 
@@ -135,7 +136,7 @@ def _run_by_steps(
 @entry
 def run(  # type: ignore[no-untyped-def]
     state, images, labels, order, batch, first_step, last_step, total, training, rate, dropout_rate, key,
-    logits,
+    smoothing, logits,
 ):  # fmt: skip
     """Take the batches of `images[order]` from the first step to before the last; learn if `training`.
 
@@ -144,7 +145,8 @@ def run(  # type: ignore[no-untyped-def]
     Without training, running statistics are used, nothing is dropped, and only the logits are written.
 
     Shapes: images (N, C, H, W), read-only; labels (N,) int32; order (M,), `batch` of it at a time; `rate` of
-        the gradient descent; `key` (uint64) names this epoch's dropout; logits (M classes,), unless training.
+        the gradient descent; `key` (uint64) names this epoch's dropout; `smoothing` of the loss; logits
+        (M classes,), unless training.
     """
     table, memory = state.table, state.memory
     last = table[-1]
@@ -164,11 +166,11 @@ def run(  # type: ignore[no-untyped-def]
                 for k in range(classes):
                     logits[(first + i) * classes + k] = y[i * size + k]
             continue
-        loss = forward_cross_entropy(y, size, classes, chosen[:n], dy)
+        loss = forward_cross_entropy(y, size, classes, chosen[:n], smoothing, dy)
         total += loss
         if not np.isfinite(loss):
             return loss
-        backward_cross_entropy(dy, size, classes, chosen[:n], dy)
+        backward_cross_entropy(dy, size, classes, chosen[:n], smoothing, dy)
         for number in range(table.shape[0] - 1, -1, -1):
             run_backward(state, number, n, dropout_rate)
         update(state, rate)

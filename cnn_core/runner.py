@@ -39,16 +39,16 @@ class Runner(Protocol):
 def choose(layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) -> Runner:
     """What runs these layers. Nothing is loaded or compiled before `begin`."""
     program = fuse(layers, shape)
-    if program is not None and loss.smoothing == 0:
-        return _Fused(program)
+    if program is not None:
+        return _Fused(program, loss)
     return _Composed(layers, shape, loss)
 
 
 class _Fused:
     """The engine's kernels, compiled; numba and SciPy are imported with the first training."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, program: Program, loss: CrossEntropy) -> None:
+        self._program, self._loss = program, loss
 
     def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
         from cnn_core import compilation
@@ -59,10 +59,10 @@ class _Fused:
     def train_epoch(
         self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
     ) -> float:
-        rate_and_key = rate, self._program.dropout_rate, key
         loss = self._engine.train_epoch(
-            self._state, images, labels, order, batch, *rate_and_key, *(() if rule.plain else (rule,))
-        )
+            self._state, images, labels, order, batch, rate, self._program.dropout_rate, key,
+            None if rule.plain else rule, self._loss.smoothing,
+        )  # fmt: skip
         return float(loss)
 
     def predict(self, images: Array) -> NDArray[np.float32]:

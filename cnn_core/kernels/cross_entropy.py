@@ -6,9 +6,10 @@ from cnn_core.kernels.cache import kernel
 
 
 @kernel
-def forward_cross_entropy(logits, size, classes, labels, probabilities):  # type: ignore[no-untyped-def]
-    """Return the sum over n of -log p[n, label]; fill p = softmax(logits).
+def forward_cross_entropy(logits, size, classes, labels, smoothing, probabilities):  # type: ignore[no-untyped-def]
+    """Return the sum over n of -sum over k of t[n,k] log p[n,k]; fill p = softmax(logits).
 
+    The target t has the share `smoothing` spread over all classes, the rest on the label.
     The largest logit is taken off before exp, so none overflows; the loss is taken from the logits, so
     no log of 0 occurs. A NaN makes the loss NaN.
 
@@ -21,6 +22,10 @@ def forward_cross_entropy(logits, size, classes, labels, probabilities):  # type
         top = logits[at]
         for k in range(1, classes):
             top = max(top, logits[at + k])
+        rest = 0.0
+        if smoothing > 0:
+            for k in range(classes):
+                rest += chosen - logits[at + k]
         total = 0.0
         for k in range(classes):
             probabilities[at + k] = np.exp(logits[at + k] - top)
@@ -28,14 +33,21 @@ def forward_cross_entropy(logits, size, classes, labels, probabilities):  # type
         for k in range(classes):
             probabilities[at + k] /= total
         loss += np.log(total) - (chosen - top)
+        if smoothing > 0:
+            loss += smoothing / classes * rest
     return loss
 
 
 @kernel
-def backward_cross_entropy(probabilities, size, classes, labels, dlogits):  # type: ignore[no-untyped-def]
-    """dlogits = (p - one_hot(label)) / N: the gradient of the mean loss. Shapes: as in the forward pass."""
+def backward_cross_entropy(probabilities, size, classes, labels, smoothing, dlogits):  # type: ignore[no-untyped-def]
+    """dlogits = (p - t) / N: the gradient of the mean loss. Shapes: as in the forward pass."""
     share = probabilities.dtype.type(1.0 / labels.size)
     for image in range(labels.size):
         for k in range(classes):
             dlogits[image * size + k] = probabilities[image * size + k] * share
         dlogits[image * size + labels[image]] -= share
+        if smoothing > 0:
+            moved = probabilities.dtype.type(share * smoothing)
+            for k in range(classes):
+                dlogits[image * size + k] -= moved / classes
+            dlogits[image * size + labels[image]] += moved

@@ -25,6 +25,7 @@ from cnn_core.kernels.single import KERNELS, functions
 from cnn_core.layers import (
     BatchNorm2d,
     Conv2d,
+    CrossEntropy,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -156,14 +157,18 @@ RULES: list[tuple[Any, list[Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("layers", [FUSED[0], FUSED[1], COMPOSED[1], COMPOSED[3]], ids=str)
 @pytest.mark.parametrize(("optimiser", "regularisers"), RULES, ids=str)
 def test_training_differs_from_the_textbooks_by_rounding_only(
-    layers: list[Layer], optimiser: Any, regularisers: list[Any]
+    layers: list[Layer], optimiser: Any, regularisers: list[Any], smoothing: float
 ) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.random((18, 2, 12, 12)), rng.integers(4, size=18)
-    exact, fast = (Network(layers, (2, 12, 12), seed=3, dtype=dtype) for dtype in (np.float64, np.float32))
+    exact, fast = (
+        Network(layers, (2, 12, 12), loss=CrossEntropy(smoothing), seed=3, dtype=dtype)
+        for dtype in (np.float64, np.float32)
+    )
     how: dict[str, Any] = {"rate": 0.003, "epochs": 3, "batch_size": 5, "regularisers": regularisers}
     wanted = list(textbook.train(exact, images, labels, optimiser, **how))
     assert list(fast.train(images, labels, optimiser, **how)) == pytest.approx(wanted, rel=1e-3)

@@ -303,16 +303,27 @@ def test_an_interrupt_ends_an_epoch_before_its_end(monkeypatch: pytest.MonkeyPat
 
 
 @njit
-def cross_entropy(logits: Array, classes: int, labels: Array, p: Array, d: Array) -> float:
-    loss = forward_cross_entropy(logits, classes, classes, labels, p)
-    backward_cross_entropy(p, classes, classes, labels, d)
+def cross_entropy(logits: Array, classes: int, labels: Array, smoothing: float, p: Array, d: Array) -> float:
+    loss = forward_cross_entropy(logits, classes, classes, labels, smoothing, p)
+    backward_cross_entropy(p, classes, classes, labels, smoothing, d)
     return float(loss)
 
 
 def test_cross_entropy_is_stable() -> None:
     logits = np.array([[1000.0, 0.0, -1000.0], [0.1, 0.2, 0.3]])
     p, d = np.empty(6), np.empty(6)
-    loss = cross_entropy(logits.ravel(), 3, np.array([1, 2], np.int32), p, d)
+    loss = cross_entropy(logits.ravel(), 3, np.array([1, 2], np.int32), 0.0, p, d)
     assert loss == pytest.approx(1000 + np.log(np.exp([-0.2, -0.1, 0]).sum()))
     np.testing.assert_allclose(d.reshape(2, 3).sum(axis=1), 0, atol=1e-15)
     np.testing.assert_allclose(d[:3], [0.5, -0.5, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_cross_entropy_equals_the_textbook(smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = 5 * rng.standard_normal((6, 4)), rng.integers(4, size=6).astype(np.int32)
+    p, d = np.empty(24), np.empty(24)
+    loss = cross_entropy(logits.ravel(), 4, labels, smoothing, p, d)
+    textbook = CrossEntropy(smoothing)
+    assert loss / 6 == pytest.approx(textbook.forward(logits, labels), rel=1e-12)
+    np.testing.assert_allclose(d.reshape(6, 4), textbook.backward(logits, labels), atol=1e-15)
