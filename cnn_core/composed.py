@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.architecture import flat_order, shapes_before
-from cnn_core.kernels.single import functions
+from cnn_core.kernels.single import functions, track
 from cnn_core.layers import CrossEntropy, Layer
 from cnn_core.optimisers import Rule
 
@@ -104,7 +104,7 @@ def step(state: State, images: Array, labels: Array, rng: np.random.Generator) -
             arrays.append(rng.random((len(x), *shape), np.float32).astype(dtype))
         given.append(arrays)
         if state.statistics[number]:
-            layer.track(x, *state.statistics[number])
+            track(layer, x, *state.statistics[number])
         x = np.ascontiguousarray(state.functions[number][0](layer, *arrays), dtype)
     loss = state.loss.forward(x, labels)
     if not math.isfinite(loss):

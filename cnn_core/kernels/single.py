@@ -24,7 +24,7 @@ from cnn_core.layers import (
     Linear,
     SpatialDropout,
 )
-from cnn_core.layers.batch_norm2d import EPSILON
+from cnn_core.layers.batch_norm2d import EPSILON, MOMENTUM
 
 Array = NDArray[Any]
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
@@ -141,6 +141,23 @@ KERNELS: dict[type[Layer], Functions] = {
         lambda _, dy, x: np.broadcast_to(dy[:, :, None, None] / (x.shape[2] * x.shape[3]), x.shape),
     ),
 }
+
+
+def track_batch_norm(_: BatchNorm2d, x: Array, mean: Array, var: Array) -> None:
+    M = x.size // x.shape[1]
+    mean *= MOMENTUM
+    mean += (1 - MOMENTUM) * x.mean(axis=(0, 2, 3))
+    var *= MOMENTUM
+    var += (1 - MOMENTUM) * x.var(axis=(0, 2, 3)) * (M / max(M - 1, 1))
+
+
+TRACKS: dict[type[Layer], Callable[..., None]] = {BatchNorm2d: track_batch_norm}
+"""track(layer, x, *statistics), as `Layer` has it."""
+
+
+def track(layer: Layer, x: Array, *statistics: Array) -> None:
+    """Let running averages follow the batch, in place."""
+    TRACKS.get(type(layer), type(layer).track)(layer, x, *statistics)
 
 
 def functions(layer: Layer) -> Functions:
