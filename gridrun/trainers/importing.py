@@ -106,13 +106,23 @@ def _not_imported(error: ImportError, reference: str, grid_file: str) -> str:
 def _not_found(error: AttributeError, reference: str, grid_file: Path) -> str:
     """Which file was found instead of the one that has the function, or which names it has."""
     origin, _, attribute = reference.partition(":")
-    module = sys.modules.get(origin)
+    if origin.endswith(".py"):
+        own = Path(origin).stem
+        module = sys.modules.get(f"{own}_beside_grid") or sys.modules.get(own)
+    else:
+        module = sys.modules.get(origin)
     if module is None or "." in attribute:
         return f"{last_line(error)}; write module:function"
     file = getattr(module, "__file__", None)
-    where = f"module {origin!r}" + (f" is {file} and" if file else " is built into Python and")
+    where = f"{'file' if origin.endswith('.py') else 'module'} {origin!r}" + (
+        f" is {file} and" if file else " is built into Python and"
+    )
     beside = grid_file.parent / f"{origin}.py"
-    if beside.is_file() and (file is None or Path(file).resolve() != beside.resolve()):
+    if (
+        not origin.endswith(".py")
+        and beside.is_file()
+        and (file is None or Path(file).resolve() != beside.resolve())
+    ):
         name = f"{origin}.py"
         return (
             f'{where} has no {attribute!r}; write "{name}:{attribute}" for the file beside {grid_file.name}'
