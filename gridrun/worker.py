@@ -226,7 +226,7 @@ def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None, teller: Te
     kept = len(history)
     ended = failure is None and task.epochs is not None and kept < task.epochs
     if failure is None:
-        failure, kept = _check(job, history, ended)
+        failure, kept = _check(job, history, ended, left_out)
     elif task.epochs is None:
         kept = 0  # without a budget axis the cell is the whole run, and half of one is no outcome
     return Outcome(
@@ -247,7 +247,7 @@ def _end_by(death: TrajectoryFailed) -> None:
     os.kill(os.getpid(), death.signal)
 
 
-def _check(job: Job, history: Sequence[Metrics], ended: bool) -> tuple[Failure | None, int]:
+def _check(job: Job, history: Sequence[Metrics], ended: bool, left_out: str) -> tuple[Failure | None, int]:
     """Whether a run has the metric where its largest cell asks for it; and how many epochs to keep.
 
     A smaller cell may lack it (validation every second epoch): it is told as absent.
@@ -260,13 +260,17 @@ def _check(job: Job, history: Sequence[Metrics], ended: bool) -> tuple[Failure |
     if sound == len(history):
         return None, sound
     kept = sound if job.budget is not None else 0
-    found = ", ".join(sorted({name for metrics in history for name in metrics})) or "none"
+    found = ", ".join(sorted({name for metrics in history for name in metrics}))
     if job.metric in found.split(", "):
         came = ", ".join(str(k) for k, metrics in enumerate(history, start=1) if job.metric in metrics)
         return Failure(
             f"no metric {job.metric!r} at epoch {len(history)}, only at {came[:60]};"
             ' yield it there, or write epoch = "best" under [sweep]'
         ), kept
+    if left_out.startswith(f"metric {job.metric!r} is "):
+        return Failure(f"{left_out}, not a number; give float(...) of it, or NaN where there is none"), kept
+    if not found:
+        return Failure(f"no metric {job.metric!r}, nor any other number; yield {{{job.metric!r}: ...}}"), kept
     return Failure(f"no metric {job.metric!r} among {found}; write one of them as [sweep] metric"), kept
 
 

@@ -169,6 +169,23 @@ def test_a_metric_that_never_comes_is_told_with_those_that_do() -> None:
         )
 
 
+@pytest.mark.parametrize("value", ["0.5", None, 1j, object(), [[1.0]]])
+def test_a_metric_that_is_no_number_is_told_by_its_type(value: object) -> None:
+    for others in ({}, {"loss": 1.0}):
+        outcome = run_here([{"score": value, **others}])
+        assert outcome.failure is not None
+        assert outcome.failure.reason == (
+            f"metric 'score' is {type(value).__name__}, not a number; give float(...) of it,"
+            " or NaN where there is none"
+        )
+
+
+def test_a_run_without_any_number_is_told_what_to_yield() -> None:
+    outcome = run_here([{}])
+    assert outcome.failure is not None
+    assert outcome.failure.reason == "no metric 'score', nor any other number; yield {'score': ...}"
+
+
 def test_a_cell_that_lacks_the_metric_is_absent_and_not_diverged(tmp_path: Path) -> None:
     def function(a: int, **_: Any) -> Epochs:
         return [{"loss": 1.0}, {"score": math.nan if a == 2 else 0.5}]
