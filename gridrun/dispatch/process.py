@@ -4,10 +4,12 @@ joblib's surprises, met here: one dead worker ends every task of its pool (Termi
 `timeout=` ends the whole call. So each worker is a pool of its own, a loky executor with one process:
 what a death or a timeout takes along is known exactly, and the neighbours never notice.
 
-loky's: to end a worker it asks `pgrep` for its children, which a slim container lacks, and then calls what
-is not there. It replaces a worker that has grown, by a process that nobody else knows. It leaves its start
-method in the worker. It hears of a worker's death by the end of a pipe, which a child of the worker holds
-open. Where no file can be opened its clean-up raises UnboundLocalError.
+loky's: to end a worker it asks `pgrep` for its children, which a slim container lacks, and then calls what is
+not there. It replaces a worker that has grown, by a process that nobody else knows. It leaves its start
+method in the worker. It starts each of its processes by `python -m` or `-c`, which imports from the working
+directory first: a random.py there ended them all (PYTHONSAFEPATH). It hears of a worker's death by the end of
+a pipe, which a child of the worker holds open. Where no file can be opened its clean-up raises
+UnboundLocalError.
 """
 
 import contextlib
@@ -52,8 +54,8 @@ class Process:
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             initializer=_begin,
-            initargs=(os.getpid(), *worker_files),
-            env=environment,  # before it loads any library
+            initargs=(os.environ.get(_SAFE_PATH), os.getpid(), *worker_files),
+            env={**environment, _SAFE_PATH: "1"},  # before it loads any library
         )
         self._process: Any = None
 
@@ -103,6 +105,7 @@ class Process:
 
 
 _environment = threading.Lock()  # a Dask worker's threads start a process each
+_SAFE_PATH = "PYTHONSAFEPATH"  # the working directory's modules are those of cells, not of our own start
 
 
 def start_trackers() -> None:
@@ -110,22 +113,30 @@ def start_trackers() -> None:
 
     Before a worker starts, as loky would do it then, and lets in the signals that are to be kept from it.
     """
-    multiprocessing.resource_tracker.ensure_running()
     name, quiet = "PYTHONWARNINGS", "ignore:resource_tracker"
     with _environment:
-        before = os.environ.get(name)
-        os.environ[name] = quiet if before is None else f"{before},{quiet}"
+        before = {each: os.environ.get(each) for each in (name, _SAFE_PATH)}
         try:
+            os.environ[_SAFE_PATH] = "1"
+            multiprocessing.resource_tracker.ensure_running()
+            os.environ[name] = ",".join(filter(None, [before[name], quiet]))
             resource_tracker._resource_tracker.ensure_running()
         finally:
-            if before is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = before
+            for each, value in before.items():
+                _put_back(each, value)
 
 
-def _begin(parent: int, stack_file: Path, spool_file: Path, pipe: Path) -> None:
+def _put_back(name: str, value: str | None) -> None:
+    """Set an environment variable as it was; None: it was not there."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _begin(safe_path: str | None, parent: int, stack_file: Path, spool_file: Path, pipe: Path) -> None:
     """In a new worker: make a plain process of what loky has started, and begin."""
+    _put_back(_SAFE_PATH, safe_path)  # programs that a cell starts import as they do without us
     # Replaced by us, and told to the guard; and without psutil, no collection of garbage each second.
     process_executor._MEMORY_LEAK_CHECK_DELAY = math.inf
     # Its start method is unknown to the children that a cell starts: in a pool they die of it, each followed

@@ -311,3 +311,25 @@ def test_what_a_cell_leaves_running_ends_with_its_worker(
     limit = {"max_tasks_per_worker": 1} if replaced else {}
     assert run("sweep", write_cells(["leave"], n=(0, 1), **limit), "--backend", backend).returncode == 0
     wait_until_alone(tmp_path)
+
+
+SHADOWS = ("random", "queue", "tempfile", "subprocess", "own_name")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SHADOWS)
+def test_a_file_beside_the_grid_may_have_the_name_of_any_module_of_python(
+    run: Run, write_cells: WriteCells, tmp_path: Path, backend: str, name: str
+) -> None:
+    """And programs that a cell starts import from the working directory, as they do without gridrun."""
+    (tmp_path / "beside.py").write_text("")
+    (tmp_path / f"{name}.py").write_text(
+        "import os, sys\n"
+        "def train(**params):\n"
+        "    python = [sys.executable, '-c', 'import beside']\n"
+        "    return {'score': os.spawnv(os.P_WAIT, sys.executable, python)}\n"
+    )
+    result = run("sweep", write_cells(["plain"], train=f"{name}.py:train"), "--backend", backend)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert scores(tmp_path / "results/own") == {"plain": 0}
