@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.config import Config, ConfigError
+from cnn_core.datasets.npz import measure
 
 # Seconds of training between two checkpoints: what an interruption costs besides the epoch under way.
 AFTER_S = 1.0
@@ -43,19 +44,43 @@ def read(path: Path, *more: str) -> tuple[Any, ...]:
     Raises: ConfigError if the file is missing or something else.
     """
     try:
+        if path.exists() and not path.is_file():  # to open a pipe is to wait for its other end
+            raise ValueError("it is no regular file")
         # Opened here: np.load leaves a damaged file open.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            meta = str(file["meta"])
-            arrays = {name: file[name] for name in ("parameters", "statistics")}
-            arrays |= {name: file[name] if name in file else np.zeros(0, np.float32) for name in more}
+        with path.open("rb") as raw:
+            _check_sizes(raw)
+            with np.load(raw, allow_pickle=False) as file:
+                meta = str(file["meta"])
+                arrays = {name: file[name] for name in ("parameters", "statistics")}
+                arrays |= {name: file[name] if name in file else np.zeros(0, np.float32) for name in more}
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a checkpoint that Model.save wrote") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path}: is no checkpoint ({error}); name one that Model.save wrote") from None
+    # zipfile and NumPy do not say all that they raise: TokenError, NotImplementedError, RecursionError.
+    except Exception as error:
+        raise ConfigError(
+            f"{path}: is no checkpoint ({in_words(error)}); name one that Model.save wrote"
+        ) from None
     for name, array in arrays.items():
         if array.dtype != np.float32 or array.ndim != 1:
             raise ConfigError(f"{path}: {name} must be flat float32, found {array.dtype} {array.shape}")
     return meta, *arrays.values()
+
+
+def in_words(error: BaseException) -> str:
+    """What a parser stumbled over, on one line, and not all of a damaged file."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _check_sizes(file: IO[bytes]) -> None:
+    """See that no array is larger than the file: `write` compresses nothing. Raises: ValueError."""
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        for found in archive.infolist():
+            name = found.filename
+            if found.compress_type != zipfile.ZIP_STORED or found.file_size > size:
+                raise ValueError(f"{name} is compressed, or larger than the file")
+            measure(archive, name)
+    file.seek(0)
 
 
 class Keeper:
@@ -87,7 +112,7 @@ class Keeper:
             text, weights, running, moments = read(self._path, "optimiser")
             meta = json.loads(text)
             what, history = dict(meta["what"]), [_from_json(metrics) for metrics in meta["history"]]
-        except (ConfigError, ValueError, KeyError, TypeError, AttributeError):
+        except Exception:  # whatever a damaged file makes of JSON
             return None
         # A hyperparameter that came later had its default's meaning before.
         before = {**_as_written({name: getattr(Config, name, None) for name in self._what}), **what}
@@ -142,6 +167,8 @@ def _from_json(metrics: dict[str, Any]) -> Metrics:
         if isinstance(value, list):
             count, text = value
             packed = np.frombuffer(bytes.fromhex(text), np.uint8)
+            if not 0 <= count <= 8 * packed.size:  # NumPy would make as many zeros
+                raise ValueError(f"{count} bits of {packed.size} bytes")
             found[name] = np.unpackbits(packed, count=count).astype(bool)
         else:
             found[name] = float(value)

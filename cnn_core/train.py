@@ -173,14 +173,16 @@ def load(path: str | Path) -> Model:
         if len(shape) != 3 or any(type(side) is not int or side < 1 for side in (*shape, classes)):
             raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")
         layers = build_layers(config, shape, classes)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: is no checkpoint of this version ({error}); write it again") from None
-    needed = initial_parameters(layers, shape, config.init, _stream(0)).size
-    if parameters.size != needed:
-        raise ConfigError(f"{path}: holds {parameters.size} parameters, its configuration needs {needed}")
-    needed = initial_statistics(layers, shape).size
-    if statistics.size != needed:
-        raise ConfigError(f"{path}: holds {statistics.size} statistics, its configuration needs {needed}")
+        needed = {
+            "parameters": initial_parameters(layers, shape, config.init, _stream(0)).size,
+            "statistics": initial_statistics(layers, shape).size,
+        }
+    except Exception as error:  # whatever damage makes of JSON and of a configuration
+        words = checkpoint.in_words(error)
+        raise ConfigError(f"{path}: is no checkpoint of this version ({words}); write it again") from None
+    for name, array in (("parameters", parameters), ("statistics", statistics)):
+        if array.size != needed[name]:
+            raise ConfigError(f"{path}: holds {array.size} {name}, its configuration needs {needed[name]}")
     return Model(config, shape, classes, parameters, statistics)
 
 

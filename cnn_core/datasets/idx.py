@@ -16,6 +16,7 @@ from cnn_core.datasets.source import Pixels, Source, as_labels
 
 IMAGE_AXES, LABEL_AXES = 3, 1
 _UNSIGNED_BYTE = 0x08
+_CHUNK = 1 << 20
 
 
 def find_idx(images: Path, labels: Path, classes: int) -> Source:
@@ -55,7 +56,7 @@ def _measure(path: Path, axes: int) -> tuple[int, ...]:
             if _size_by_trailer(path) == expected % 2**32:
                 return shape
             # Truncated; or written in several parts, which is rare and legal, and the trailer is the last's.
-            found = file.seek(0, os.SEEK_END)
+            found = 4 + 4 * axes + _skip(file, math.prod(shape) + 1)
         if found != expected:
             raise _wrong_size(path, shape, found, expected)
     return shape
@@ -64,11 +65,28 @@ def _measure(path: Path, axes: int) -> tuple[int, ...]:
 def _read(path: Path, axes: int) -> Pixels:
     with _open(path) as file:
         shape = _read_header(file, path, axes)
-        values = file.read()
+        # One byte more than promised tells what is too long: a few MB of gzip may unpack to any number of GB.
+        values = _take(file, math.prod(shape) + 1)
     if len(values) != math.prod(shape):
         header = 4 + 4 * axes
         raise _wrong_size(path, shape, header + len(values), header + math.prod(shape))
     return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _take(file: IO[bytes], most: int) -> bytes:
+    """Read up to `most` bytes, as they come: `read(most)` makes room for all of a header that lies."""
+    return b"".join(_chunks(file, most))
+
+
+def _skip(file: IO[bytes], most: int) -> int:
+    """Read past up to `most` bytes, keeping none, and return how many there were."""
+    return sum(map(len, _chunks(file, most)))
+
+
+def _chunks(file: IO[bytes], most: int) -> Iterator[bytes]:
+    while most > 0 and (chunk := file.read(min(most, _CHUNK))):
+        most -= len(chunk)
+        yield chunk
 
 
 def _read_header(file: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:

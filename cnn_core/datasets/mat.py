@@ -38,6 +38,7 @@ _NUMERIC_CLASSES = range(6, 16)
 _COMPLEX = 0x08
 _HEAD = 4096
 """Bytes of a variable that are looked at for its flags, dimensions and name."""
+_PADDING = 8
 _KIND = "a MATLAB file of version 5 to 7"
 
 
@@ -126,6 +127,8 @@ def _parse(head: bytes, element: _Element) -> _Array | None:
         raise ValueError(f"{name} {shape} has {size} bytes of type {kind}, which do not fit")
     if start + size > element.unpacked_size:
         raise ValueError(f"{name} has {size} bytes in an element of {element.unpacked_size}")
+    if element.unpacked_size > start + size + _PADDING:  # what would be unpacked for nothing
+        raise ValueError(f"{name} has {size} bytes, and its element {element.unpacked_size}")
     return _Array(name, shape, dtype, start, element)
 
 
@@ -143,7 +146,12 @@ def _read(file: IO[bytes], array: _Array) -> AnyArray:
     file.seek(element.at)
     content = file.read(element.size)
     if element.packed:
-        # All of it in one go, so that zlib gets to the checksum at its end.
-        content = zlib.decompress(content, bufsize=_TAG.size + element.unpacked_size)[_TAG.size :]
+        promised = _TAG.size + element.unpacked_size
+        unpacking = zlib.decompressobj()
+        # One byte more than promised, and zlib gets to the checksum at its end if there is none such.
+        content = unpacking.decompress(content, promised + 1)
+        if len(content) != promised or not unpacking.eof:
+            raise ValueError(f"{array.name} unpacks to other than the {promised} bytes that it promises")
+        content = content[_TAG.size :]
     count = math.prod(array.shape)
     return np.frombuffer(content, array.dtype, count, array.start).reshape(array.shape, order="F")

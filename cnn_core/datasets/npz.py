@@ -20,7 +20,7 @@ def find_npz(path: Path, classes: int) -> Source:
     """
     with parsing(path, "an .npz file"), zipfile.ZipFile(path) as archive:
         shapes = {
-            name.removesuffix(".npy"): _measure(archive, name)
+            name.removesuffix(".npy"): measure(archive, name)
             for name in archive.namelist()
             if name.endswith(".npy") and name.removesuffix(".npy").isidentifier()
         }
@@ -45,8 +45,8 @@ def _read(path: Path, shape: tuple[int, int, int, int], classes: int) -> tuple[P
     return x.reshape(shape), y
 
 
-def _measure(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    """Return the shape of one array, having seen that the archive holds as many bytes as it takes."""
+def measure(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """Return the shape of an array in an .npz, having seen that as many bytes are there as it takes."""
     with archive.open(name) as member:
         version = npy.read_magic(member)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
