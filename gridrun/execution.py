@@ -103,6 +103,7 @@ class Sweep:
             breaker.look([outcome for outcome in outcomes if not outcome.underway])
         with suppress(OSError):
             (store.directory / CELLS).rmdir()  # nothing was left in any of them
+        store.check_place()
         return count_cells(plan.spec.grid, plan.identity, store.progress())[0]
 
     def _tasks(self) -> Iterator[Task]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gridrun.cell import Identity, Params, encode_name, encode_params, read_value
-from gridrun.directory import FILE, check_directory, lock_directory, require_own_file, too_long
+from gridrun.directory import FILE, LOCK, check_directory, lock_directory, require_own_file, too_long
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.metrics import Bits
 from gridrun.outcome import (
@@ -57,6 +57,7 @@ class Store:
         # As bytes: a damaged text may be none, and its checksum is to say so, not SQLite.
         self._db.text_factory = bytes
         self._session: int | None = None
+        self._places: dict[Path, tuple[int, int] | None] = {}  # where its files lie, if it is written to
         self._printed = True  # whether any row of `output` may have to go: most trainers print nothing
 
     @classmethod
@@ -74,7 +75,11 @@ class Store:
                 stack.enter_context(lock_directory(directory))
                 db = stack.enter_context(contextlib.closing(_connect(directory / FILE, "rwc")))
                 _prepare(db, directory)
-            yield cls(directory, db)
+            store = cls(directory, db)
+            # As paths that a cell's chdir does not change.
+            places = (directory.absolute() / name for name in (FILE, LOCK))
+            store._places = {path: _identity(path) for path in places}
+            yield store
 
     @classmethod
     @contextlib.contextmanager
@@ -122,8 +127,20 @@ class Store:
             ).lastrowid
             self._printed = self._db.execute("SELECT 1 FROM output LIMIT 1").fetchone() is not None
 
+    def check_place(self) -> None:
+        """Raise EnvironmentFault if the files that are written to are not those that a reader finds any more.
+
+        SQLite writes on to a file that was moved or removed; and without its lock two sweeps may run.
+        """
+        for path, found in self._places.items():
+            if _identity(path) != found:
+                raise EnvironmentFault(
+                    f"{path}: was moved, removed or replaced while the sweep ran; what is not in it is lost;"
+                    " put it back, or run the sweep again"
+                )
+
     def save(self, outcomes: Iterable[Outcome]) -> None:
-        """Commit outcomes in one transaction; when this returns they are on disk.
+        """Commit outcomes in one transaction; when this returns they are on disk, where they are looked for.
 
         A longer history replaces a shorter one, never the other way round; a run that did not fail
         removes the failure recorded before it. What is kept of its output is that of the last run.
@@ -175,6 +192,7 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?)", printed)
             self._db.executemany("DELETE FROM output WHERE trajectory = ?", silent)
         self._printed = self._printed or bool(printed)
+        self.check_place()
 
     def grid_text(self) -> str:
         """The grid.toml that was swept last. Raises: InputError if no sweep has begun here."""
@@ -463,6 +481,14 @@ def _read_words(text: object) -> dict[str, str]:
     if not all(isinstance(word, str) for word in words.values()):
         raise ValueError
     return dict(words)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _text(raw: object) -> str:

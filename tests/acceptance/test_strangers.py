@@ -1,12 +1,15 @@
 """What others, or the user, have put into a sweep directory: never written through, waited for, or lost."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import Run
+from tests.acceptance.test_kills import ledger, spawn, wait_until, wait_until_alone
 
 OURS = ("sweep.db", "sweep.db-wal", "sweep.db-shm", "sweep.db-journal", "sweep.lock")
 
@@ -76,6 +79,42 @@ def test_a_report_replaces_only_what_a_report_has_written(
         assert (report / "notes.txt").read_text() == "precious"
     assert not (tmp_path / "made").exists()
     assert sorted(path.name for path in swept.iterdir() if path.name.startswith("report")) == ["report"]
+
+
+def remove(out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    assert not (out / "sweep.db").exists()
+
+
+def move(out: Path) -> None:
+    out.rename(out.with_name("moved"))
+
+
+def replace(out: Path) -> None:
+    shutil.copy(out / "sweep.db", out / "copy.db")
+    (out / "copy.db").rename(out / "sweep.db")
+
+
+def unlock(out: Path) -> None:
+    (out / "sweep.lock").unlink()
+
+
+@pytest.mark.parametrize("backend", ["loky", "sequential"])
+@pytest.mark.parametrize("change", [remove, move, replace, unlock])
+def test_a_store_that_others_take_away_meanwhile_is_no_finished_sweep(
+    write_grid: Callable[..., str], tmp_path: Path, change: Callable[[Path], None], backend: str
+) -> None:
+    grid = write_grid(a=str(list(range(40))), nap=0.05)
+    sweep = spawn(
+        tmp_path, "sweep", grid, "--out", "out", "--quiet", "--backend", backend, stderr=subprocess.PIPE
+    )
+    wait_until(lambda: len(ledger(tmp_path)) >= 6)
+    change(tmp_path / "out")
+    told = sweep.communicate(timeout=60)[1]
+    assert (sweep.returncode, told.count("\n")) == (3, 1), told
+    assert "was moved, removed or replaced while the sweep ran" in told
+    assert len(ledger(tmp_path)) < 160  # it ended at its next commit
+    wait_until_alone(tmp_path)
 
 
 AXES = {
