@@ -44,7 +44,7 @@ from gridrun.signals import Stop, drain_on_interrupt
 from gridrun.spec import Spec
 from gridrun.spelling import spell
 from gridrun.store import Store
-from gridrun.terminal import Lasting, open_streams
+from gridrun.terminal import Impatient, open_streams
 from gridrun.trainers.callable import name_of, take
 from gridrun.trainers.estimator import FOLD
 from gridrun.trainers.estimator_in_hand import is_estimator, take_estimator
@@ -371,7 +371,7 @@ def _run(
     stop = Stop()
     with contextlib.ExitStack() as stack:
         if sys.stderr is not None:  # nothing that is shown may end the sweep
-            stack.enter_context(contextlib.redirect_stderr(Lasting(sys.stderr)))
+            stack.enter_context(contextlib.redirect_stderr(Impatient(sys.stderr)))
         # Cells that run in this process hold its libraries to their threads: until the sweep is over.
         stack.enter_context(threadpool_limits(limits=None))
         trainer = stack.enter_context(packed(trainer, spec.run.backend, WHERE))

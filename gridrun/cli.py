@@ -14,7 +14,7 @@ from gridrun.command import how_to_go_on, same_command, write_command
 from gridrun.directory import FILE, newest_directory, note_command
 from gridrun.errors import EnvironmentFault, GridrunError, InputError, Interrupted
 from gridrun.signals import Stop, drain_on_signals, end_on_signals
-from gridrun.terminal import Lasting, many, open_streams, spell_out, visible
+from gridrun.terminal import Impatient, Lasting, many, open_streams, spell_out, visible
 from gridrun.threads import count_threads, thread_limits
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def sweep(
         return
     stop = Stop()
     # From here on nothing that is shown may end the sweep.
-    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
+    sys.stdout, sys.stderr = Impatient(sys.stdout), Impatient(sys.stderr)
     try:
         with open_sweep(spec, directory, run, grid_file=grid, retry_failed=retry_failed) as begun:
             note_command(directory, sys.argv[1:])

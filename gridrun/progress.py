@@ -21,7 +21,7 @@ from gridrun.plan import Plan
 from gridrun.results.failures import failed_cell, kind_of
 from gridrun.results.lines import tell_failure, tell_params
 from gridrun.results.standings import Standing, Standings
-from gridrun.terminal import Lasting, many, stands_on, visible
+from gridrun.terminal import Impatient, many, stands_on, visible
 
 # Seconds between plain lines: a log of a night stays a page.
 PLAIN_S = 10.0
@@ -198,7 +198,7 @@ def _own_stderr() -> Iterator[Any]:
         return
     raw = open(os.dup(2), "wb")  # noqa: PTH123, SIM115
     try:
-        yield Lasting(io.TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True))
+        yield Impatient(io.TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True))
     finally:
         with suppress(OSError):  # the terminal has gone
             raw.close()

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from gridrun.command import how_to_go_on
-from gridrun.terminal import screen, visible
+from gridrun.terminal import screen, takes, visible
 
 # The last two are what schedulers send before the time of a job is over, if asked to.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -92,7 +92,7 @@ def drain_on_signals(stop: Stop) -> Iterator[None]:
         if stop.asked:
             # As SIGKILL would, and as safely: no cleaning up that could hang, nothing raised within
             # a cell that runs here. The guard ends the workers.
-            if os.isatty(screen()):
+            if os.isatty(screen()) and takes(screen()):
                 with suppress(OSError):
                     os.write(screen(), b"\x1b[?25h\n")  # the cursor, which the progress bar hides
             _tell(f"gridrun: stopped at once; what was reported done is kept; {how_to_go_on()}")
@@ -147,6 +147,8 @@ def drain_on_interrupt(stop: Stop) -> Iterator[None]:
 
 
 def _tell(message: str) -> None:
-    """Print from within a signal handler, where print is not safe; the terminal may be gone."""
+    """Print from within a signal handler, where print is not safe; the terminal may be gone, or not read."""
     with suppress(OSError):
+        if not takes(screen()):
+            return
         os.write(screen(), (visible(message, keep="\n") + "\n").encode(errors="replace"))

@@ -4,6 +4,7 @@ import codecs
 import fcntl
 import io
 import os
+import select
 import sys
 import termios
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 STREAMS = ("stdin", "stdout", "stderr")
+PATIENCE_S = 2.0  # for a reader who does not read
 # What a stream's encoding lacks (ASCII, Latin-1, cp437) is written so; anything else as \xNN.
 PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+/-",
@@ -57,6 +59,42 @@ class Lasting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class Impatient(Lasting):
+    """The same where the other end may also not read: what it does not take within seconds is dropped.
+
+    A full pipe holds a writer up for as long as nobody reads, signals and all.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._patience_s = PATIENCE_S
+
+    def write(self, text: str) -> int:
+        if self._is_taken():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._is_taken():
+            super().flush()
+
+    def _is_taken(self) -> bool:
+        try:
+            number = self._stream.fileno()
+        except (OSError, ValueError, AttributeError):  # a notebook's has none
+            return True
+        taken = takes(number, self._patience_s)
+        self._patience_s = PATIENCE_S if taken else 0.0
+        return taken
+
+
+def takes(number: int, seconds: float = 0.0) -> bool:
+    """Whether what is written to a descriptor is taken without waiting for more than so many seconds."""
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return bool(poll.poll(1000 * seconds))
 
 
 def is_closed(stream: Any) -> bool:

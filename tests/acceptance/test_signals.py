@@ -1,5 +1,6 @@
 """Signals at bad moments, and streams that end before the sweep does."""
 
+import contextlib
 import json
 import os
 import pty
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,35 @@ def test_results_that_cannot_be_printed_are_one_line_and_a_gone_reader_none(
         )
         assert full.returncode == 3
         assert full.stderr == "gridrun: the output: No space left on device\n"
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """The end to write to of a pipe that is full, and that nobody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("which", ["stdout", "stderr", "both"])
+def test_a_pipe_that_nobody_reads_holds_no_sweep_up_and_no_signal(
+    write_grid: Callable[..., str], tmp_path: Path, full_pipe: int, which: str
+) -> None:
+    streams = {name: full_pipe for name in ("stdout", "stderr") if which in (name, "both")}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **streams}
+    grid = write_grid(a="[1, 2]", b="[1.0]", mode=["ok", "raise"])
+    words = [GRIDRUN, "sweep", grid, "--out", "whole"]
+    assert subprocess.run(words, cwd=tmp_path, timeout=60, **streams).returncode == 1  # type: ignore[call-overload]
+    (tmp_path / "ledger").unlink()
+    grid = write_grid(a=str(list(range(100))), nap=0.05)
+    sweep = subprocess.Popen([GRIDRUN, "sweep", grid, "--out", "cut"], cwd=tmp_path, **streams)  # type: ignore[call-overload]
+    wait_until(lambda: len(ledger(tmp_path)) >= 4)
+    sweep.terminate()
+    assert sweep.wait(timeout=30) == 130
+    wait_until_alone(tmp_path)
