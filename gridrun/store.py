@@ -550,10 +550,9 @@ def _damage(db: sqlite3.Connection, check: str) -> str:
 
 def _version(db: sqlite3.Connection, directory: Path) -> int:
     """The schema's version. Raises: InputError if there is none yet, EnvironmentFault if it is not ours."""
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    application, version, tables = _describe(db)
     if application != APPLICATION_ID:
-        if version == 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+        if version == 0 and tables == 0:
             raise InputError(f"{directory}: no sweep has begun here; run `gridrun sweep` first")
         raise EnvironmentFault(f"{directory / FILE}: is a database of another program; nothing was changed")
     if version > SCHEMA_VERSION:
@@ -562,6 +561,26 @@ def _version(db: sqlite3.Connection, directory: Path) -> int:
             " upgrade gridrun; nothing was changed"
         )
     return version
+
+
+def _describe(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """The application's id, the schema's version, and how many tables there are: all of one instant.
+
+    One after the other they are of a sweep that has not begun and of one that has.
+    """
+    db.execute("BEGIN")
+    try:
+        application, version, tables = (
+            db.execute(question).fetchone()[0]
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+    finally:
+        db.execute("ROLLBACK")
+    return application, version, tables
 
 
 def _check_tables(db: sqlite3.Connection, directory: Path) -> None:

@@ -12,7 +12,7 @@ from gridrun.cell import Identity
 from gridrun.directory import FILE
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.outcome import Failure, History, Outcome, Output, Progress
-from gridrun.store import Store
+from gridrun.store import APPLICATION_ID, SCHEMA_VERSION, Store, _version
 
 IDENTITY = Identity("m:f", "1", ((None, 2),))
 
@@ -184,3 +184,38 @@ def test_a_directory_of_something_else_is_refused_untouched(tmp_path: Path) -> N
     with pytest.raises(InputError, match="holds no"), Store.read(tmp_path):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_reader_that_comes_as_a_sweep_begins_finds_no_store_or_ours(tmp_path: Path) -> None:
+    """What a database is, and whose, is read of one instant: between two looks a sweep may begin."""
+
+    class Beginning:
+        """A reader's connection, before each question of which something else may happen."""
+
+        def __init__(self) -> None:
+            self.questions, self.begins_at = 0, 0
+
+        def execute(self, question: str) -> sqlite3.Cursor:
+            self.questions += 1
+            if self.questions == self.begins_at:
+                begun.execute("COMMIT")
+            return reader.execute(question)
+
+    for begins_at in range(1, 6):
+        folder = tmp_path / str(begins_at)
+        folder.mkdir()
+        begun = sqlite3.connect(folder / FILE, isolation_level=None)
+        begun.execute("PRAGMA journal_mode = WAL")
+        reader = sqlite3.connect(folder / FILE, isolation_level=None)
+        begun.execute("BEGIN")
+        begun.execute("CREATE TABLE sweep (name)")
+        begun.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        begun.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db = Beginning()
+        db.begins_at = begins_at
+        try:
+            assert _version(db, folder) == SCHEMA_VERSION  # type: ignore[arg-type]
+        except InputError as error:
+            assert "no sweep has begun here" in str(error)  # noqa: PT017
+        begun.close()
+        reader.close()
