@@ -139,7 +139,9 @@ def compare_budgets(result: Aggregate) -> Iterator[Agreement]:
         if not len(both):
             continue
         varies = all((column[both] != column[both[0]]).any() for column in (here, last))
-        correlation = float(spearmanr(here[both], last[both]).statistic) if varies else math.nan
+        # In units of the largest: an older SciPy takes a sum that overflows for a NaN.
+        told = (column[both] / (np.abs(column[both]).max() or 1) for column in (here, last))
+        correlation = float(spearmanr(*told).statistic) if varies else math.nan
         merit = merits(here[both], result.spec.mode)
         best = merits(last[both], result.spec.mode).argmax()
         yield Agreement(budgets[place], correlation, len(both), int((merit > merit[best]).sum()) + 1)
