@@ -3,6 +3,8 @@
     results = gridrun.sweep(train, {"lr": [0.01, 0.1], "seed": [0, 1, 2]}, metric="accuracy")
 
 The same engine, the same directory and the same results as `gridrun sweep`; calling it again resumes.
+
+Longer than other files, as its docstrings are the reference that `help(gridrun.sweep)` shows.
 """
 
 import contextlib

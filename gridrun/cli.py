@@ -1,4 +1,7 @@
-"""The command line: the only place that prints, and the only one that knows exit codes."""
+"""The command line: the only place that prints, and the only one that knows exit codes.
+
+Longer than other files: a function is a command, most of it its options with their help.
+"""
 
 import json
 import os
@@ -340,7 +343,7 @@ def compare(
     _write(drawn.get())
     if csv is not None:
         try:
-            csv.write_text(as_csv(found), encoding="utf-8")
+            csv.write_text(as_csv(found), encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise EnvironmentFault(f"{csv}: cannot be written ({error.strerror})") from None
 

@@ -66,7 +66,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -268,10 +268,11 @@ def texts_of(axis: Axis, *, lacking: bool = False) -> list[str]:
     By place, as Python takes [1, 0] for [true, false] wherever it looks something up by value.
     """
     mixed = lacking or not all(isinstance(value, str) for value in axis.values)
-    return [_text(value, mixed) for value in column_of(axis).tolist()]
+    return [text_of(value, mixed) for value in column_of(axis).tolist()]
 
 
-def _text(value: Value, mixed: bool) -> str:
+def text_of(value: Value, mixed: bool) -> str:
+    """A value's text in a file; `mixed`: beside values of other kinds, or none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
     if not isinstance(value, str):
@@ -310,7 +311,12 @@ def _beside(
 def _write(path: Path, header: list[str], rows: Iterable[Sequence[Any]]) -> None:
     # A metric's name may hold half a character, which is no UTF-8.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        # With this end of line csv puts texts that hold either of its characters into quotes; it is cut off.
-        writer = csv.writer(SimpleNamespace(write=lambda line: file.write(line[:-2] + "\n")))
-        writer.writerow(map(defuse, header))
-        writer.writerows(rows)
+        write_rows(file, header, rows)
+
+
+def write_rows(file: TextIO, header: list[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table whose texts are defused already, but for the header's."""
+    # With this end of line csv puts texts that hold either of its characters into quotes; it is cut off.
+    writer = csv.writer(SimpleNamespace(write=lambda line: file.write(line[:-2] + "\n")))
+    writer.writerow(map(defuse, header))
+    writer.writerows(rows)

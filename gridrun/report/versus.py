@@ -1,6 +1,5 @@
 """Two sweeps side by side, for the terminal and as a CSV."""
 
-import csv
 import io
 import math
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gridrun.cell import encode_value
 from gridrun.comparison import LEVEL
 from gridrun.report.captions import show, show_metric, show_metrics, title
+from gridrun.report.csv import text_of, write_rows
 from gridrun.report.tables import least_width
 from gridrun.results.compare import NOWHERE, Compared, Meeting
 from gridrun.selection import merit
@@ -88,14 +87,20 @@ def table(found: Compared, top: int, width: int) -> RenderableType:
 
 
 def as_csv(found: Compared) -> str:
-    """All pairs: the parameters, both metrics, the difference, the runs in common, p."""
+    """All pairs, with texts as in cells.csv: the parameters, both metrics, the difference, common runs, p."""
     names, text = _names(found), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "A", "B", "difference", "runs", "p"])
-    for m in _ranked(found):
-        params = [encode_value(m.params[name]) if name in m.params else "" for name in names]
-        p = repr(m.p) if math.isfinite(m.p) else ""
-        writer.writerow([*params, repr(m.one), repr(m.other), repr(m.difference), m.runs, p])
+    mixed = {
+        name: not all(isinstance(meeting.params.get(name), str) for meeting in found.meetings)
+        for name in names
+    }
+    rows = (
+        (
+            *(text_of(m.params[name], mixed[name]) if name in m.params else "" for name in names),
+            *(m.one, m.other, m.difference, m.runs, m.p if math.isfinite(m.p) else ""),
+        )
+        for m in _ranked(found)
+    )
+    write_rows(text, [*names, "A", "B", "difference", "runs", "p"], rows)
     return text.getvalue()
 
 

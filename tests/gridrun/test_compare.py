@@ -124,6 +124,14 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
         two("[grid]\nlr = [1, 2]\n", other)
 
 
+def test_texts_of_strangers_are_no_formulas_in_the_csv_either(two: Callable[..., Compared]) -> None:
+    text = '[grid]\nlr = [1, 2]\n"+b" = ["=HYPERLINK(1)", "+1", "plain"]\n'
+    rows = list(csv.reader(io.StringIO(as_csv(two(text, text, metric=lambda p: float(str(p["lr"])))))))
+    assert rows[0] == ["lr", "'+b", "A", "B", "difference", "runs", "p"]
+    assert {row[0] for row in rows[1:]} == {"1", "2"}
+    assert {row[1] for row in rows[1:]} == {"'=HYPERLINK(1)", "'+1", "plain"}
+
+
 def test_the_csv_has_every_pair_and_the_table_fits_the_terminal(two: Callable[..., Compared]) -> None:
     from rich.console import Console
 
