@@ -1,0 +1,89 @@
+"""The command line: the only place that prints, and the only one that knows exit codes.
+
+A command is a file and a line of `COMMANDS`. What takes time to load is imported within it.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version as package_version
+from typing import Annotated, NoReturn
+
+import typer
+
+from gridrun.cli.compare import compare
+from gridrun.cli.init import init
+from gridrun.cli.printing import leave_reader, say
+from gridrun.cli.report import report
+from gridrun.cli.show import show
+from gridrun.cli.status import status
+from gridrun.cli.sweep import sweep
+from gridrun.cli.try_ import try_
+from gridrun.errors import EnvironmentFault, GridrunError
+from gridrun.signals import end_on_signals
+from gridrun.terminal import Lasting, open_streams, spell_out, visible
+
+# In the order of `gridrun --help`.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "sweep": sweep,
+    "try": try_,
+    "report": report,
+    "status": status,
+    "compare": compare,
+    "show": show,
+}
+
+app = typer.Typer(
+    help="Grid search that finishes what it starts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for name, command in COMMANDS.items():
+    app.command(name=name)(command)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 complete, 1 some cells failed, 2 bad input, 3 environment, 130."""
+    open_streams()
+    spell_out()
+    end_on_signals()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except GridrunError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        leave_reader()
+    except OSError as error:  # what nobody further down had better words for
+        _leave(f"{error.filename or 'the output'}: {error.strerror or error}", EnvironmentFault.exit_code)
+    except MemoryError:
+        _leave("out of memory; nothing that was reported done is lost", EnvironmentFault.exit_code)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    with suppress(OSError, ValueError):
+        print(f"gridrun: {visible(message)}", file=sys.stderr, flush=True)
+    sys.stdout = Lasting(sys.stdout)
+    sys.exit(code)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(f"gridrun {package_version('gridrun')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

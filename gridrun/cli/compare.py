@@ -1,0 +1,46 @@
+"""`gridrun compare`: two sweeps side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridrun.cli.printing import say, write
+from gridrun.errors import EnvironmentFault
+
+
+def compare(
+    one: Annotated[Path, typer.Argument(metavar="A", readable=False, help="A sweep directory.")],
+    other: Annotated[Path, typer.Argument(metavar="B", readable=False, help="Another one.")],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Rows of the table.")] = 10,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", readable=False, help="All pairs, as a CSV; - is stdout.")
+    ] = None,
+) -> None:
+    """Two sweeps where their combinations meet: which is better, and what is beyond noise."""
+    from rich.console import Console
+
+    from gridrun.report.versus import as_csv, table, tell
+    from gridrun.results.aggregate import aggregate
+    from gridrun.results.compare import compare as compare_sweeps
+    from gridrun.store import Store
+
+    results = []
+    for directory in (one, other):
+        with Store.read(directory) as store:
+            results.append(aggregate(store))
+    found = compare_sweeps(*results)
+    if csv == Path("-"):
+        write(as_csv(found))
+        return
+    for line in tell(found):
+        say(line)
+    console = Console()
+    with console.capture() as drawn:
+        console.print(table(found, top, console.width))
+    write(drawn.get())
+    if csv is not None:
+        try:
+            csv.write_text(as_csv(found), encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise EnvironmentFault(f"{csv}: cannot be written ({error.strerror})") from None
