@@ -43,7 +43,8 @@ from typing import Any
 
 from gridrun.cell import as_given
 from gridrun.results.aggregate import Aggregate
-from gridrun.results.answer import Answer, Pick, Tied
+from gridrun.results.answer import Answer, Tied
+from gridrun.results.picks import Pick
 
 SHOWN_EFFECTS = 10
 

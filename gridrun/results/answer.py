@@ -3,13 +3,10 @@
 All that is said at the top of a report, in the terminal and in summary.json, is said of an `Answer`.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gridrun.cell import Params
 from gridrun.comparison import Ties, compare_examples, compare_proportions, find_ties, simplest
 from gridrun.resampling import Resampled, resample_examples, resample_runs
 from gridrun.results.aggregate import Aggregate
@@ -25,36 +22,13 @@ from gridrun.results.axes import (
     slice_axes,
 )
 from gridrun.results.edges import Edge, find_edges
-from gridrun.results.examples import FOLD
 from gridrun.results.layout import Floats, Ints
-from gridrun.results.ranking import std_where
+from gridrun.results.picks import Pick, choose, order_of, overlap_of, pick
 
-# A combination, and the place of its value on the budget axis.
-Place = tuple[int, int]
 SHOWN_TIES = 1000  # a list of all that is tied in a large grid helps nobody
 SHOWN_WINNERS = 10
 # By which differences to the best are told from noise.
 PAIRED_T, MCNEMAR, BINOMIAL = "paired t", "McNemar", "binomial"
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A combination at a value of the budget axis: every parameter but the replicates', and its metric.
-
-    metric is the mean over `count` runs and std their standard deviation (n - 1), NaN of one. low, high: the
-    95 % interval of the mean by Student's t, NaN of one run; between folds with the variance that ties are
-    told by. `cell` is the id of the first completed run's cell. `p` is the adjusted p-value of its difference
-    to the best.
-    """
-
-    params: Params
-    metric: float
-    std: float
-    low: float
-    high: float
-    count: int
-    cell: str
-    p: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -107,8 +81,8 @@ def find_answer(result: Aggregate) -> Answer | None:
     idle = {axis.axis for axis in flat}
     corrected, stability = _resample(result, places)
     return Answer(
-        best=_pick(result, places[0]),
-        chosen=_pick(result, _chosen(result, (int(places[0, 0]), int(places[0, 1])))),
+        best=pick(result, places[0]),
+        chosen=pick(result, choose(result, (int(places[0, 0]), int(places[0, 1])))),
         ties=_ties(result, places),
         compared=len(places) - 1,
         # Where an axis does nothing, which of its values is the best says nothing either.
@@ -145,13 +119,13 @@ def _ties(result: Aggregate, places: Ints) -> Tied | None:
     else:
         return None
     tied = np.flatnonzero(found.tied)
-    picks = [_pick(result, places[rows[i]], float(found.p[i])) for i in tied[:SHOWN_TIES].tolist()]
+    picks = [pick(result, places[rows[i]], float(found.p[i])) for i in tied[:SHOWN_TIES].tolist()]
     first = None
     if result.spec.choice.prefer and len(tied):
         among = places[[0, *rows[tied].tolist()]]
         means = result.by_budget[*among.T]
-        found_at = simplest(means, 0, np.inf, result.spec.mode, _order(result, among))
-        first = _pick(result, among[found_at])
+        found_at = simplest(means, 0, np.inf, result.spec.mode, order_of(result, among))
+        first = pick(result, among[found_at])
     return Tied(test, examples, len(rows) - 1, len(tied), tuple(picks), first)
 
 
@@ -190,65 +164,5 @@ def _resample(result: Aggregate, places: Ints) -> tuple[Resampled | None, tuple[
     else:
         return None, ()
     order = np.argsort(-found.wins, kind="stable")[:SHOWN_WINNERS].tolist()
-    told = ((_pick(result, places[row]), float(found.wins[row])) for row in order if found.wins[row] > 0)
+    told = ((pick(result, places[row]), float(found.wins[row])) for row in order if found.wins[row] > 0)
     return corrected, tuple(told)
-
-
-def overlap_of(result: Aggregate) -> float:
-    """n_test / n_train of the folds that the replicates are; 0 where they are none."""
-    told = result.spec.trainer.overlap
-    if told is not None:
-        return told
-    folds = [len(axis.values) for axis in result.spec.grid.replicates if axis.name == FOLD]
-    return 1 / (folds[0] - 1) if folds and folds[0] > 1 else 0.0
-
-
-def _chosen(result: Aggregate, best: Place) -> Place:
-    choice, layout = result.spec.choice, result.layout
-    if choice.rule == "best":
-        return best
-    count = int(np.isfinite(result.by_run[best]).sum())
-    error = _std(result, best) / np.sqrt(count) if count > 1 else 0.0
-    pairs = layout.pairs
-    (place,) = np.flatnonzero((pairs == best).all(axis=1)).tolist()
-    found = simplest(result.by_budget[*pairs.T], place, error, result.spec.mode, _order(result, pairs))
-    return int(pairs[found, 0]), int(pairs[found, 1])
-
-
-def _order(result: Aggregate, pairs: Ints) -> list[Ints]:
-    """Where choices stand on the axes that say what is simple.
-
-    What has not got an axis comes before its first value: it is simpler.
-    """
-    combination, budget = pairs.T
-    layout = result.layout
-    own = None if layout.budget is None else layout.budget.name
-    return [
-        budget if name == own else layout.codes[name][combination].astype(np.int64)
-        for name in result.spec.choice.prefer
-    ]
-
-
-def _pick(result: Aggregate, place: Sequence[int] | Ints, p: float = float("nan")) -> Pick:
-    at = int(place[0]), int(place[1])
-    grid, runs = result.spec.grid, result.by_run[at]
-    there = np.flatnonzero(np.isfinite(runs))
-    cell = result.layout.cell_of(*at, int(there[0]) if len(there) else 0)
-    replicates = {axis.name for axis in grid.replicates}
-    params = {name: value for name, value in result.layout.params_of(*at).items() if name not in replicates}
-    name = str(result.cells[result.names.cell].iloc[cell])
-    mean, std, count = float(result.by_budget[at]), _std(result, at), len(there)
-    reach = _reach(std, count, overlap_of(result))
-    return Pick(params, mean, std, mean - reach, mean + reach, count, name, p)
-
-
-def _reach(std: float, count: int, overlap: float) -> float:
-    """How far the 95 % interval of a mean reaches to either side; NaN of one run."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(count - 1, 0.975)) * std * math.sqrt(1 / count + overlap) if count > 1 else math.nan
-
-
-def _std(result: Aggregate, at: Place) -> float:
-    runs = result.by_run[at]
-    return float(std_where(runs[None], np.isfinite(runs)[None], result.by_budget[at][None])[0])

@@ -11,7 +11,7 @@ from gridrun.cell import Params, Value, encode_params, encode_value
 from gridrun.comparison import LEVEL, Floats, adjust, find_ties
 from gridrun.errors import InputError
 from gridrun.results.aggregate import Aggregate
-from gridrun.results.answer import overlap_of
+from gridrun.results.picks import overlap_of
 from gridrun.selection import mean, merits
 from gridrun.terminal import visible
 

@@ -17,8 +17,9 @@ from gridrun.report import summary as summary_module
 from gridrun.report.sentences import tell
 from gridrun.report.summary import write_summary
 from gridrun.results.aggregate import Aggregate, aggregate
-from gridrun.results.answer import find_answer, overlap_of
+from gridrun.results.answer import find_answer
 from gridrun.results.edges import next_value
+from gridrun.results.picks import overlap_of
 from gridrun.spec import Spec
 from gridrun.store import Store
 

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 import gridrun
 from gridrun.errors import InputError
-from gridrun.results.answer import overlap_of
+from gridrun.results.picks import overlap_of
 
 X, Y = (part[:200] for part in load_digits(return_X_y=True))
 GROUPS = np.arange(200) // 5
