@@ -27,6 +27,7 @@ from gridrun.directory import FILE, REPORT, find_holder, note_command
 from gridrun.dispatch import check_backend
 from gridrun.errors import GridrunError, InputError
 from gridrun.execution import TooManyFailures, open_sweep
+from gridrun.grid import FOLD, OUTER
 from gridrun.outcome import COMPLETED, FAILED, PENDING
 from gridrun.parcel import InHand, packed
 from gridrun.plan import Count
@@ -48,7 +49,6 @@ from gridrun.spelling import spell
 from gridrun.store import Store
 from gridrun.terminal import Impatient, open_streams
 from gridrun.trainers.callable import name_of, take
-from gridrun.trainers.estimator import FOLD
 from gridrun.trainers.estimator_in_hand import is_estimator, take_estimator
 from gridrun.writing import WHERE, in_words_of_the_call, write_grid
 
@@ -65,11 +65,14 @@ def sweep(
     data: Any = None,
     cv: Any = None,
     scoring: Sequence[str] | str | None = None,
+    outer: int | None = None,
+    test_size: float | None = None,
     fixed: Mapping[str, Any] | None = None,
     replicate: Mapping[str, Any] | None = None,
     zip: Mapping[str, Mapping[str, Any]] | None = None,
     exclude: Sequence[Mapping[str, Any]] = (),
     select: Mapping[str, Any] | None = None,
+    refit: Mapping[str, Any] | None = None,
     budget: str | None = None,
     epoch: str | None = None,
     call: str | None = None,
@@ -107,10 +110,11 @@ def sweep(
 
     `train` may be an estimator of scikit-learn's kind, with `data` (X, y, and perhaps groups and sample
     weights, or a Bunch), `cv` (5, or a splitter) and `scoring`; its folds are replicates, and its scores are
-    GridSearchCV's.
+    GridSearchCV's. `outer` folds around them score each inner choice (nested cross-validation), and
+    `test_size` holds examples out of everything, for `refit`.
 
     All other arguments are those of a grid.toml, with their defaults. `grid`, `fixed`, `replicate`, `zip`,
-    `exclude` and `select` are its tables (an axis is a list, a range, an array, or
+    `exclude`, `select` and `refit` are its tables (an axis is a list, a range, an array, or
     `{"from": 1e-4, "to": 1e-1, "num": 4, "scale": "log"}`), a list of grids is their union; from `jobs` to
     `order` they are of its [run]. `out` is the sweep directory; without it, results/<name>. `name` is that
     of the function if it is left out.
@@ -131,6 +135,7 @@ def sweep(
         "exclude": exclude,
         "replicate": replicate or {},
         "select": select or {},
+        **({} if refit is None else {"refit": refit}),
         "run": {
             **{"jobs": jobs, "backend": backend, "scheduler": scheduler, "timeout_s": timeout_s},
             **{"max_attempts": max_attempts, "max_failures": max_failures, "order": order},
@@ -138,7 +143,8 @@ def sweep(
         },
     }
     with _in_words_of_the_call(tables):
-        trainer = _take(train, tables, data, cv, scoring)
+        study = {"data": data, "cv": cv, "scoring": scoring, "outer": outer, "test_size": test_size}
+        trainer = _take(train, tables, study)
         tables["sweep"] |= {"train" if trainer.by_name else "callable": trainer.name}
         tables["sweep"]["name"] = name if name is not None else _name_after(train)
         spec = _read(tables, trainer)
@@ -339,15 +345,20 @@ class Results:
         return table
 
 
-def _take(train: Any, tables: dict[str, Any], data: Any, cv: Any, scoring: Any) -> InHand:
+def _take(train: Any, tables: dict[str, Any], study: Mapping[str, Any]) -> InHand:
     """Take what is to be swept; the folds of an estimator are a replicate axis. Raises: InputError."""
     if not is_estimator(train):
-        if data is not None or cv is not None or scoring is not None:
-            raise InputError(f"{WHERE}: data, cv and scoring go with an estimator; leave them out")
+        if given := [name for name, value in study.items() if value is not None]:
+            *names, last = given
+            told = f"{', '.join(names)} and {last} go" if names else f"{last} goes"
+            raise InputError(f"{WHERE}: {told} with an estimator; leave {'them' if names else 'it'} out")
         return take(train, tables["sweep"]["call"] or "keywords", WHERE)
-    trainer = take_estimator(train, data, cv, scoring, tables, WHERE)
-    if FOLD in tables["replicate"]:
-        raise InputError(f"{WHERE}: replicate['fold'] is what cv makes; leave it out")
+    trainer = take_estimator(train, study, tables, WHERE)
+    for axis, name in ((FOLD, "cv"), (OUTER, "outer")):
+        if axis in tables["replicate"]:
+            raise InputError(f"{WHERE}: replicate[{axis!r}] is what {name} makes; leave it out")
+    if "refit" in tables and study["test_size"] is None:
+        raise InputError(f"{WHERE}: refit needs data that took no part; write test_size=0.2")
     tables["replicate"] = {**tables["replicate"], **trainer.replicates}
     tables["sweep"]["overlap"] = trainer.overlap
     return trainer
@@ -392,6 +403,7 @@ def _run(
         show = show_progress(begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet)
         with drain_on_interrupt(stop), show as screen:
             count = begun.run(stop, screen)
+            begun.rerun(stop, screen)
     return count, stop.asked
 
 

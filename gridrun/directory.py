@@ -19,6 +19,7 @@ FILE = "sweep.db"
 LOCK = "sweep.lock"
 REPORT = "report"
 CELLS = "cells"  # what trajectories leave, each in a directory of its own
+REFITS = "cells/refit"  # the same of what is run once more after the sweep
 RUNNING = "running"  # what trajectories that run now have printed so far
 # What may lie in a directory that becomes a sweep directory: a study kept for readers has these.
 KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, REPORT, "grid.toml", "README.md"}
@@ -43,6 +44,12 @@ def check_directory(directory: Path) -> None:
         raise InputError(
             f"{directory}: is no sweep directory (it holds {strangers[0]!r}); name a new or empty one"
         )
+
+
+def files_of(directory: Path, trajectory: str) -> Path | None:
+    """Where a trajectory has left files; None if it has not."""
+    found = (directory / folder / trajectory for folder in (CELLS, REFITS))
+    return next((path for path in found if path.is_dir()), None)
 
 
 def require_own_file(path: Path) -> None:

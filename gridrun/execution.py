@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +13,10 @@ from gridrun.environment import describe_environment, digest
 from gridrun.errors import GridrunError, InputError
 from gridrun.following import Logs
 from gridrun.job import Job
-from gridrun.outcome import NOTHING, Failure, Outcome, Task
-from gridrun.plan import FIRST, Count, Plan, count_cells, make_plan
+from gridrun.ledger import Ledger
+from gridrun.outcome import Failure, Outcome
+from gridrun.plan import FIRST, Count, Plan, count_cells, find_rerunners, make_plan
+from gridrun.rerun import count_reruns, plan_reruns, run_again, tidy
 from gridrun.results.failures import describe_failure, kind_of
 from gridrun.results.provenance import changed_sources, replaced_sources
 from gridrun.results.standings import Standings
@@ -57,6 +59,7 @@ class Sweep:
     _sources: Mapping[str, str]
     _job: Job
     _crew: Workers | None
+    _hands: ExitStack  # lets go of the crew
 
     def run(self, stop: Stop, observer: Observer) -> Count:
         """Run what is left, and return the count of the whole grid.
@@ -76,9 +79,9 @@ class Sweep:
         if self._crew is None:
             return plan.count
         breaker, left_out = _Breaker(self._run.max_failures, plan), ""
-        logs = Logs(store.directory)
-        for outcomes in dispatch(
-            self._tasks(),
+        ledger, logs = Ledger(store, plan.known, self._trainer.resumes), Logs(store.directory)
+        for found in dispatch(
+            ledger.give(plan.tasks()),
             self._job,
             self._crew,
             max_attempts=self._run.max_attempts,
@@ -86,12 +89,11 @@ class Sweep:
             tell=observer.say,
             hear=logs.add,
             hold=breaker.hold,
-            keep=self._keep,
+            keep=ledger.keep,
         ):
-            outcomes = [self._check(outcome) for outcome in outcomes if self._is_new(outcome)]
+            outcomes = ledger.commit(found)
             if not outcomes:
                 continue
-            store.save(outcomes)
             logs.finish(outcomes)
             for outcome in outcomes:
                 self.standings.add(outcome.number, outcome.history, ended=outcome.ended)
@@ -99,52 +101,27 @@ class Sweep:
                     left_out = outcome.left_out
                     observer.say(f"{left_out}, neither a number nor a boolean array: it is not kept")
             observer.add(outcomes)
-            plan.learn(outcomes)
+            ledger.learn(outcomes)
             breaker.look([outcome for outcome in outcomes if not outcome.underway])
-        with suppress(OSError):
-            (store.directory / CELLS).rmdir()  # nothing was left in any of them
+        self._hands.close()
+        tidy(store.directory)
         store.check_place()
         return count_cells(plan.spec.grid, plan.identity, store.progress())[0]
 
-    def _tasks(self) -> Iterator[Task]:
-        """What is left to run; where the trainer can go on after epochs that are stored, with these."""
-        if not (self._trainer.resumes and self.plan.known):
-            return self.plan.tasks()
-        return (replace(task, so_far=self._so_far(task)) for task in self.plan.tasks())
+    def rerun(self, stop: Stop, observer: Observer) -> Count:
+        """Run what is chosen once more, as [refit] asks, and the choice of each outer fold on that fold.
 
-    def _so_far(self, task: Task) -> Outcome | None:
-        known = self.plan.known.get(task.trajectory, NOTHING).epochs
-        timing = self._store.timing_of(task.trajectory) if known else None
-        if timing is None:
-            return None
-        history = self._store.history_of(task.trajectory).metrics
-        # Of a single epoch they are wall_s; of several a store of version 1 has none.
-        seconds = timing.seconds or [timing.wall_s]
-        if len(history) != len(seconds):
-            return None
-        return Outcome(task.trajectory, task.params, history, None, timing.wall_s, seconds)
-
-    def _keep(self, so_far: Outcome) -> None:
-        """Commit epochs of a trajectory that runs in this process; observers hear of it when it is done."""
-        if self._is_new(so_far):
-            self._store.save([so_far])
-            self.plan.learn([so_far])
-
-    def _is_new(self, outcome: Outcome) -> bool:
-        """Whether it tells anything: a trajectory that was begun anew may be behind what is stored of it."""
-        if not outcome.underway:
-            return True
-        return len(outcome.history) > self.plan.known.get(outcome.trajectory, NOTHING).epochs
-
-    def _check(self, outcome: Outcome) -> Outcome:
-        """A run that ends by itself before epochs that it once completed is not the same run."""
-        if not outcome.ended:
-            return outcome
-        known = self.plan.known.get(outcome.trajectory, NOTHING).epochs
-        if len(outcome.history) >= known:
-            return outcome
-        reason = f"ended by itself after {len(outcome.history)} epochs; before, it had completed {known}"
-        return outcome._replace(ended=False, failure=Failure(reason))
+        Nothing if neither is asked for, if the sweep was interrupted, or if there is nothing to choose from.
+        Returns the count of these runs. Raises: as `run`.
+        """
+        plan = self.plan
+        if not plan.reruns or stop.asked:
+            return Count()
+        reruns = plan_reruns(self._store, plan.reruns, retry_failed=plan.retry_failed)
+        if any(rerun.task is not None for rerun in reruns):
+            resumes = self._trainer.resumes
+            run_again(reruns, self._store, self._run, self._job, stop, observer.say, resumes=resumes)
+        return count_reruns(reruns, self._store)
 
 
 @contextmanager
@@ -159,13 +136,14 @@ def open_sweep(
     grid = spec.grid
     check_directory(directory)
     trainer = spec.trainer.find(spec.grid, grid_file)
+    reruns = find_rerunners(spec, grid_file)
     first = None
     if (directory / FILE).exists():
         # All of it, for reading only: SQLite may change a damaged file as it opens it for writing.
         with suppress(InputError), Store.read(directory) as store:
             store.check()
     else:
-        first = make_plan(spec, trainer, {}, retry_failed=retry_failed)
+        first = make_plan(spec, trainer, reruns, {}, retry_failed=retry_failed)
     sample = grid.trajectory_params(0) | ({grid.budget: max(grid.budgets)} if grid.budget else {})
     path = tuple(search_path(grid_file))
     sources = spec.trainer.sources(path)
@@ -189,14 +167,15 @@ def open_sweep(
         known = store.progress()
         plan = first
         if known or plan is None:
-            plan = make_plan(spec, trainer, known, retry_failed=retry_failed)
+            plan = make_plan(spec, trainer, reruns, known, retry_failed=retry_failed)
         # What is finished needs no workers, so no cluster has to be there to hear of it.
-        with open_workers(run) if plan.trajectories else nullcontext() as crew:
+        with ExitStack() as hands:
+            crew = hands.enter_context(open_workers(run)) if plan.trajectories else None
             workers = 0 if crew is None else min(crew.count, plan.trajectories)
             standings = Standings(grid, plan.identity, spec.rule)
             if known and crew is not None:
                 standings = Standings.of(store, spec, plan.identity)
-            yield Sweep(plan, workers, standings, run, store, trainer, sources, job, crew)
+            yield Sweep(plan, workers, standings, run, store, trainer, sources, job, crew, hands)
 
 
 class _Breaker:

@@ -16,6 +16,9 @@ from gridrun.errors import EnvironmentFault
 
 __all__ = ["Axis", "Grid", "Zip", "cell_id"]
 
+# The replicate axes whose values are folds of one set of data: inner ones, and those around them.
+FOLD, OUTER = "fold", "outer"
+
 T = TypeVar("T")
 # How many values an axis has, and what is passed: several names for a zip.
 _Loop = tuple[int, list[tuple[str, tuple[Value, ...]]]]

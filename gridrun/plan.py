@@ -3,9 +3,9 @@
 import random
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
@@ -14,8 +14,9 @@ from gridrun.block import Axis, Block
 from gridrun.cell import Identity
 from gridrun.directory import check_directory
 from gridrun.errors import InputError
-from gridrun.grid import Grid
-from gridrun.outcome import FAILED, NOTHING, PENDING, STATUSES, Outcome, Progress, Task
+from gridrun.grid import OUTER, Grid
+from gridrun.outcome import FAILED, NOTHING, PENDING, STATUSES, Progress, Task
+from gridrun.refit import REFIT, rehearse
 from gridrun.spec import Spec
 from gridrun.store import Store
 from gridrun.trainers import Trainer
@@ -25,6 +26,11 @@ from gridrun.trainers import Trainer
 FIRST = 10
 # Looks for them are FIRST times as many: 10 ms in a grid of which nearly everything is done.
 ROUNDS = 100
+# Why a trainer is called otherwise than for cells, in words.
+TOLD = {
+    REFIT: "so [refit] runs what is chosen: a replicate axis `fold` or `outer` is left out there",
+    OUTER: "so nested selection scores a choice on its outer fold: without `fold`",
+}
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,8 @@ class Plan:
     count: Count
     trajectories: int
     retry_failed: bool
-
-    def learn(self, outcomes: Iterable[Outcome]) -> None:
-        """Know the epochs so far of trajectories that are under way."""
-        for outcome in outcomes:
-            if outcome.underway:
-                before = self.known.get(outcome.trajectory, NOTHING)
-                self.known[outcome.trajectory] = before.after(outcome)
+    # By kind: what will be run after the sweep, and by whom.
+    reruns: Mapping[str, Trainer] = field(default_factory=dict)
 
     def tasks(self) -> Iterator[Task]:
         """Yield what is left to run, each to the largest budget still needed.
@@ -149,20 +150,43 @@ def plan_sweep(spec: Spec, grid_file: Path, directory: Path, *, retry_failed: bo
     """
     check_directory(directory)
     trainer = spec.trainer.find(spec.grid, grid_file)
+    reruns = find_rerunners(spec, grid_file)
     known: dict[str, Progress] = {}
     # InputError: there is no store, or one whose making was cut short.
     with suppress(InputError), Store.read(directory) as store:
         known = store.progress()
-    return make_plan(spec, trainer, known, retry_failed=retry_failed)
+    return make_plan(spec, trainer, reruns, known, retry_failed=retry_failed)
 
 
-def make_plan(spec: Spec, trainer: Trainer, known: dict[str, Progress], *, retry_failed: bool) -> Plan:
+def find_rerunners(spec: Spec, grid_file: Path) -> dict[str, Trainer]:
+    """Of each kind of run that follows the sweep the trainer, asked by the first combination.
+
+    Raises: InputError if the trainer can't be called so: now, and not after hours.
+    """
+    found = {}
+    for rerun in rehearse(spec):
+        try:
+            trainer = found[rerun.kind] = spec.trainer.find(rerun.grid, grid_file)
+            trainer.validate(rerun.grid)
+        except InputError as error:
+            raise InputError(f"{error} ({TOLD[rerun.kind]})") from None
+    return found
+
+
+def make_plan(
+    spec: Spec,
+    trainer: Trainer,
+    reruns: Mapping[str, Trainer],
+    known: dict[str, Progress],
+    *,
+    retry_failed: bool,
+) -> Plan:
     """The plan from what is known. Raises: InputError as `plan_sweep`."""
     identity = trainer.identity(spec.grid)
     count, trajectories = count_cells(spec.grid, identity, known, retry_failed=retry_failed)
     if trajectories:  # of a finished sweep nothing will be called: a million cells are a minute of asking
         trainer.validate(spec.grid)
-    return Plan(spec, identity, known, count, trajectories, retry_failed)
+    return Plan(spec, identity, known, count, trajectories, retry_failed, reruns)
 
 
 def count_cells(

@@ -2,7 +2,8 @@
 -- Older versions lacked what is marked "since version 2" or 3: see migrate-1.sql (from 1 to 2) and migrate-2.sql.
 
 -- What was swept last: the key 'grid.toml' holds that file's text, 'identity' the JSON of what
--- names cells besides their parameters. `crc` is the CRC-32 of the text.
+-- names cells besides their parameters, 'reruns' that of what was run once more afterwards (gridrun/refit.py).
+-- `crc` is the CRC-32 of the text.
 CREATE TABLE sweep (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gridrun.backends import BACKENDS
+from gridrun.cell import Params, Value
 from gridrun.errors import InputError
 from gridrun.grid import Grid
 from gridrun.reading import Reader, Words, choice, clip, shown
@@ -27,6 +28,7 @@ TABLES: dict[str, tuple[str, ...] | None] = {
     "exclude": None,
     "replicate": None,
     "select": ("rule", "prefer", "examples"),
+    "refit": None,
     **{name: keys for kind in KINDS.values() for name, keys in kind.tables.items()},
     "run": (
         *("jobs", "backend", "scheduler"),
@@ -64,7 +66,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Spec:
-    """One study, as grid.toml says it. `text` is the file itself, kept with the outcomes."""
+    """One study, as grid.toml says it. `text` is the file itself, kept with the outcomes.
+
+    `refit` are the parameters that [refit] sets; None without that table.
+    """
 
     name: str
     trainer: Settings
@@ -73,6 +78,7 @@ class Spec:
     run: Run
     text: str
     choice: Choice = field(default_factory=Choice)
+    refit: Params | None = None
 
     @property
     def metric(self) -> str:
@@ -172,6 +178,7 @@ class _Reader(Reader):
             self.run(tables["run"]),
             text,
             self.choice(tables["select"], grid),
+            self.refit(tables["refit"], grid) if "refit" in tables else None,
         )
 
     def choice(self, found: Mapping[str, Any], grid: Grid) -> Choice:
@@ -199,6 +206,22 @@ class _Reader(Reader):
             )
         return Choice(rule, tuple(prefer), examples)
 
+    def refit(self, found: Mapping[str, Any], grid: Grid) -> Params:
+        """What is set when the chosen combination is run once more; null leaves a parameter out."""
+        known = {*grid.fixed, *(axis.name for axis in grid.all_axes)}
+        refit: dict[str, Value] = {}
+        for name, said in found.items():
+            value = refit[name] = self.value(f"[refit] {name}", said)
+            if value is None and name not in known:
+                self.refuse(
+                    f"[refit] {name} = null leaves out a parameter that is not there",
+                    Words("it"),
+                    choice(name, known),
+                )
+            if name == grid.budget and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                self.refuse(f"[refit] {name} is the budget, a whole number from 1", said, f"{name} = 5")
+        return refit
+
     def tables(self, text: str) -> dict[str, dict[str, Any]]:
         try:
             document = tomllib.loads(text)
@@ -225,7 +248,8 @@ class _Reader(Reader):
             self.refuse(
                 f"[{missing}] is missing", Words(", ".join(document) or "an empty file"), f"[{missing}]"
             )
-        return {name: document.get(name, {}) for name in TABLES}
+        # An empty [refit] asks for one, too.
+        return {name: document.get(name, {}) for name in TABLES if name != "refit" or name in document}
 
     def deal_gpus(self, run: Run, *, alone: bool) -> Run:
         """The GPUs' numbers, read; `alone` gives each a worker of its own."""

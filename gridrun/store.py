@@ -194,6 +194,23 @@ class Store:
         self._printed = self._printed or bool(printed)
         self.check_place()
 
+    def note_reruns(self, reruns: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what is run once more after the sweep: `name`, `trajectory`, and all `params` of each."""
+        text = json.dumps(list(reruns))
+        with _faults(self.directory), self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO sweep VALUES (?, ?, ?)", ("reruns", text, _crc("reruns", text))
+            )
+
+    def reruns(self) -> list[tuple[str, str, Params]]:
+        """The same, as (name, trajectory, parameters); none where nothing has been run so."""
+        try:
+            text = self._described("reruns")
+        except InputError:
+            return []
+        with self._decoding("reruns"):
+            return [(r["name"], r["trajectory"], _read_params(r["params"])) for r in json.loads(text)]
+
     def grid_text(self) -> str:
         """The grid.toml that was swept last. Raises: InputError if no sweep has begun here."""
         return self._described("grid.toml")

@@ -19,7 +19,7 @@ Tables = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 
 
 def write_grid(tables: Tables) -> str:
-    """The text of a grid.toml with these tables. An empty one is left out, but for `grid`.
+    """The text of a grid.toml with these tables. An empty one is left out, but for `grid` and `refit`.
 
     Raises: InputError for what grid.toml can't say.
     """
@@ -35,7 +35,7 @@ def write_grid(tables: Tables) -> str:
                     )
                 parts.append(f"[zip.{_write_text(_named('zip', key))}]\n" + _write_table(place, axes))
         elif isinstance(table, Mapping) and name != "exclude":
-            if table or name == "grid":
+            if table or name in ("grid", "refit"):
                 parts.append(f"[{name}]\n" + _write_table(name, table))
         elif isinstance(table, list | tuple) and all(isinstance(entry, Mapping) for entry in table):
             parts += [f"[[{name}]]\n" + _write_table(name, entry) for entry in table]
@@ -107,7 +107,7 @@ _WORDS = (
     (r" under \[(?:sweep|run)\]", ""),
     (r"\[zip\.(\w+)\]", r"zip['\1']"),
     (r"\[select\] (rule|prefer|examples)", r"select['\1']"),
-    (r"\[\[?(grid|fixed|replicate|exclude|select)\]?\]", r"\1"),
+    (r"\[\[?(grid|fixed|replicate|exclude|select|refit)\]?\]", r"\1"),
     (r"\{ null = true \}", "None"),
     (r"--retry-failed", "retry_failed=True"),
     (r"--max-failures (\d+)", r"max_failures=\1"),
@@ -124,7 +124,9 @@ def in_words_of_the_call(message: str, names: Collection[str] = ()) -> str:
     """
     for name in names:
         message = re.sub(
-            rf"\[\[?(grid|fixed|replicate|exclude)\]?\] {re.escape(name)}(?![\w.])", rf"\1['{name}']", message
+            rf"\[\[?(grid|fixed|replicate|exclude|refit)\]?\] {re.escape(name)}(?![\w.])",
+            rf"\1['{name}']",
+            message,
         )
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)

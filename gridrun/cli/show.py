@@ -22,7 +22,8 @@ def show(
         str | None,
         typer.Argument(
             metavar="CELL",
-            help="A cell's id, or its beginning; best; '#3', of the leaderboard; lr=0.1,bs=16, parameters.",
+            help="A cell's id, or its beginning; best; '#3', of the leaderboard; lr=0.1,bs=16, parameters;"
+            " refit, what was run once more.",
         ),
     ] = None,
     directory: Directory = None,
@@ -37,6 +38,7 @@ def show(
 
     from gridrun.results.lines import list_cells, tell_cell
     from gridrun.results.lookup import find_cells
+    from gridrun.results.reruns import find_rerun
     from gridrun.spec import Spec
     from gridrun.store import Store
 
@@ -47,6 +49,9 @@ def show(
     directory = sweep_directory(directory)
     with Store.read(directory) as store:
         spec = Spec.parse(store.grid_text(), str(directory / FILE))
+        if cell is not None and not follow and (rerun := find_rerun(store, spec, cell)) is not None:
+            say("\n".join(tell_cell(store, *rerun)))
+            return
         found = find_cells(store, spec, cell)
         first = list(islice(found, 2))
         if follow and (failed or len(first) > 1):

@@ -8,7 +8,7 @@ import typer
 
 from gridrun.cli.arguments import read_spec
 from gridrun.cli.printing import say
-from gridrun.command import how_to_go_on, same_command, write_command
+from gridrun.command import how_to_go_on, how_to_show, same_command, write_command
 from gridrun.directory import FILE, note_command
 from gridrun.errors import Interrupted
 from gridrun.signals import Stop, drain_on_signals
@@ -73,20 +73,23 @@ def sweep(
             # Not before: until now there is nothing to finish, and Ctrl-C ends a long planning at once.
             with drain_on_signals(stop), show as screen:
                 count = begun.run(stop, screen)
+                again = begun.rerun(stop, screen)
     except TooManyFailures:
         _tell_failures(directory)
         raise
-    interrupted = stop.asked and count.pending > 0
+    interrupted = stop.asked and count.pending + again.pending > 0
     if not interrupted:
         following = f"; next: {write_command('report', directory)}" if count.completed else ""
         say(f"{count.completed} completed, {count.failed} failed{following}")
     if count.failed:
         _tell_failures(directory)
+    if again.failed:
+        _tell_failed_reruns(directory)
     if interrupted:
         raise Interrupted(
             f"interrupted with {count.completed} of {many(count.total, 'cell')} kept; {how_to_go_on()}"
         )
-    if count.failed:
+    if count.failed or again.failed:
         raise typer.Exit(1)
 
 
@@ -102,3 +105,13 @@ def _tell_failures(directory: Path) -> None:
         kinds = group_failures(store, grid, store.identity(), store.progress())
     again = visible(same_command("--retry-failed"))
     print(*tell_kinds(kinds, directory), f"run them again: {again}", sep="\n", file=sys.stderr, flush=True)
+
+
+def _tell_failed_reruns(directory: Path) -> None:
+    """Say why what was run once more after the sweep failed."""
+    from gridrun.results.reruns import read_reruns
+
+    for ran in read_reruns(directory):
+        if ran.failure:
+            print(f"{ran.name} failed: {visible(ran.failure)}", file=sys.stderr)
+            print(f"  {visible(how_to_show(ran.name, directory))}", file=sys.stderr, flush=True)

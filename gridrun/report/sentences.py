@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from math import isfinite, prod
 
 from gridrun.cell import Value
+from gridrun.outcome import PENDING
+from gridrun.refit import REFIT
 from gridrun.report.captions import join, show, show_metric
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.answer import MCNEMAR, PAIRED_T, Answer, Tied
@@ -18,6 +20,7 @@ SHOWN_VALUES = 5  # of an axis that are named where they are left out
 TOLD_SIZES = (5, 20)  # of random searches beside the grid
 EASY_SIZE = 5  # of random searches among the combinations with one value
 SHOWN_AXES = 3
+SHOWN_CHOICES = 3  # of outer folds
 SHOWN_FRONT = 4  # choices on the front of metric against time
 
 
@@ -26,7 +29,7 @@ def tell(result: Aggregate, answer: Answer | None, costs: Costs | None = None) -
     if answer is None:
         return list(_matters(result))
     lines = [*_best(result, answer), *_matters(result)]
-    for say in (_flat, _sensitivity, _ties, _corrected, _stability, _chosen):
+    for say in (_flat, _sensitivity, _ties, _corrected, _nested, _stability, _chosen, _refit):
         lines += say(result, answer)
     lines += _edges(answer, costs)
     for say in (_budgets, _curve, _easier):
@@ -104,7 +107,7 @@ def _test(result: Aggregate, answer: Answer, ties: Tied) -> tuple[str, str]:
 
 def _corrected(result: Aggregate, answer: Answer) -> Iterator[str]:
     found, best, count = answer.corrected, answer.best, many(answer.compared + 1, "combination")
-    if not answer.compared:
+    if not answer.compared or answer.nested is not None:  # which tells the same, and better
         return
     if found is not None and result.examples is not None and isfinite(found.mean):
         yield (
@@ -137,6 +140,50 @@ def _chosen(result: Aggregate, answer: Answer) -> Iterator[str]:
     yield (
         f"Chosen, the first by {prefer} within one standard error of the best: {params}"
         f" ({show_metric(chosen.metric)}, cell {chosen.cell})."
+    )
+
+
+def _refit(result: Aggregate, answer: Answer) -> Iterator[str]:
+    """What is chosen on data that took no part in choosing, beside the score it was chosen by."""
+    ran, spec = answer.refit, result.spec
+    if ran is None:
+        return
+    given = ", ".join(
+        f"without {visible(name)}" if value is None else f"{visible(name)} {show(value)}"
+        for name, value in (spec.refit or {}).items()
+    )
+    how = f"Refit with {given}" if given else "Refit"
+    metric = ran.metrics.get(spec.metric)
+    if ran.status == PENDING:
+        yield f"{how}: not run yet; the same sweep command runs it."
+    elif ran.failure:
+        yield f"{how} failed: {visible(ran.failure)} (gridrun show {REFIT})."
+    else:
+        told = "no " + visible(spec.metric) if metric is None else show_metric(metric)
+        yield f"{how}: {told}; it was chosen by {show_metric(answer.chosen.metric)} (gridrun show {REFIT})."
+
+
+def _nested(result: Aggregate, answer: Answer) -> Iterator[str]:
+    """What this way of choosing is worth."""
+    nested = answer.nested
+    if nested is None:
+        return
+    count = many(len(nested.folds), "outer fold")
+    if not isfinite(nested.metric):
+        missing = sum(not isfinite(score) for score in nested.scores)
+        yield f"Nested: of {count} {missing:,} lack a score; the same sweep command runs what is pending."
+        return
+    varied = [axis.name for axis in result.spec.grid.axes]
+    told = "; ".join(
+        ", ".join(f"{visible(name)} {show(params[name])}" for name in varied if name in params)
+        + f" ({times:,} times)" * (times > 1)
+        for params, times in nested.choices[:SHOWN_CHOICES]
+    )
+    more = len(nested.choices) - SHOWN_CHOICES
+    yield (
+        f"Nested: what inner folds choose scores {show_metric(nested.metric)} on {count} that took no part,"
+        f" standard deviation {show_metric(nested.std)}; chosen: {told}"
+        + (f"; {more:,} more." if more > 0 else ".")
     )
 
 

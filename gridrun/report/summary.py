@@ -15,7 +15,11 @@ corrected       what is chosen scores on examples that it was not chosen by: `me
                 (2.5 to 97.5 %), by `method` on the bits `examples`; null where the trainer gives none
 stability       who is chosen in how many of 1000 samples of the examples, or of the replicates: as best,
                 and `wins`, a share
-refit           null
+refit           what is chosen, run once more as [refit] says: `params`, `metric` and all `metrics` of its
+                last epoch, `cell`, `status`, and `chosen`, what it was chosen by; null without [refit]
+nested          of sweeps with outer folds: `metric` and `std` of what each chose on itself, `folds` (`outer`,
+                `params`, `chosen`, what the inner folds chose it by, `metric`, `cell`, `status`), and which
+                `choices` were made: `params`, `count`; null without
 effects         the ten largest: `term`, `order`, `share`, `share_rank`
 noise           the share of the variance that replicates vary by, `share` and `share_rank`; null of one
 flat            axes that may go: `axis`, `share` and `share_rank` of all effects that it has a part in, and
@@ -44,7 +48,10 @@ from typing import Any
 from gridrun.cell import as_given
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.answer import Answer, Tied
+from gridrun.results.nested import Nested
 from gridrun.results.picks import Pick
+from gridrun.results.reruns import Ran
+from gridrun.spec import Spec
 
 SHOWN_EFFECTS = 10
 
@@ -73,6 +80,7 @@ def summarise(result: Aggregate, answer: Answer | None) -> dict[str, Any]:
         "corrected": None,
         "stability": [],
         "refit": None,
+        "nested": None,
         "boundary": [],
         "effects": _effects(result),
         "noise": _noise(result),
@@ -92,6 +100,10 @@ def summarise(result: Aggregate, answer: Answer | None) -> dict[str, Any]:
         "chosen": {**_told(answer.chosen), "rule": spec.choice.rule},
         **_tied(answer.ties),
         "corrected": _corrected(result, answer),
+        "refit": None
+        if answer.refit is None
+        else {**_ran(spec, answer.refit), "chosen": answer.chosen.metric},
+        "nested": _nested(spec, answer.nested),
         "stability": [{**_told(pick), "wins": wins} for pick, wins in answer.stability],
         "boundary": [
             {
@@ -176,6 +188,33 @@ def _told(pick: Pick) -> dict[str, Any]:
         "high": _number(pick.high),
         "count": pick.count,
         "cell": pick.cell,
+    }
+
+
+def _ran(spec: Spec, ran: Ran) -> dict[str, Any]:
+    return {
+        "params": as_given(dict(ran.cell.params)),
+        "metric": _number(ran.metrics.get(spec.metric, math.nan)),
+        "metrics": {name: _number(value) for name, value in sorted(ran.metrics.items())},
+        "cell": ran.cell.id or None,
+        "status": ran.status,
+    }
+
+
+def _nested(spec: Spec, nested: Nested | None) -> dict[str, Any] | None:
+    if nested is None:
+        return None
+    folds = []
+    for fold in nested.folds:
+        told = _ran(spec, fold.ran)
+        del told["metrics"]
+        params = as_given(dict(fold.chosen.params))
+        folds.append({"outer": as_given(fold.value), **told, "params": params, "chosen": fold.chosen.metric})
+    return {
+        "metric": _number(nested.metric),
+        "std": _number(nested.std),
+        "folds": folds,
+        "choices": [{"params": as_given(dict(p)), "count": count} for p, count in nested.choices],
     }
 
 

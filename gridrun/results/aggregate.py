@@ -26,6 +26,7 @@ from gridrun.results.gather import Floats, Gathered
 from gridrun.results.layout import Layout, Part
 from gridrun.results.provenance import trace
 from gridrun.results.ranking import Reached, mean_where
+from gridrun.results.reruns import Ran, gather_reruns
 from gridrun.selection import merits
 from gridrun.spec import Spec
 from gridrun.store import Store
@@ -54,6 +55,7 @@ class Aggregate:
     defaults: the trainer's values, common to all that is completed, of what grid.toml leaves alone.
     versions: of every package that a session was run with; several where sessions differ.
     mixtures: sentences about what is not common to it: versions of the code, defaults.
+    reruns: what was run once more after the sweep, whatever its choice was then.
     examples: which held-out examples the best choices got right, where the trainer tells.
     main_effects: per axis the columns value, mean and count (of the combinations averaged, that have it).
     """
@@ -75,6 +77,7 @@ class Aggregate:
     by_budget: Floats
     by_run: Floats
     examples: Examples | None
+    reruns: tuple[Ran, ...]
     main_effects: dict[str, pd.DataFrame]
     counts: dict[str, int]
     diverged: int
@@ -219,6 +222,7 @@ def aggregate(store: Store) -> Aggregate:
         by_budget=reached.mean,
         by_run=layout.fold(selected),
         examples=gather_examples(store, spec, layout, reached.mean, gathered),
+        reruns=gather_reruns(store, spec),
         main_effects=_main_effects(layout, reached),
         counts={name: int((status == i).sum()) for i, name in enumerate(STATUSES)},
         diverged=int((there & np.isnan(selected)).sum()),

@@ -23,7 +23,9 @@ from gridrun.results.axes import (
 )
 from gridrun.results.edges import Edge, find_edges
 from gridrun.results.layout import Floats, Ints
+from gridrun.results.nested import Nested, find_nested, find_refit
 from gridrun.results.picks import Pick, choose, order_of, overlap_of, pick
+from gridrun.results.reruns import Ran
 
 SHOWN_TIES = 1000  # a list of all that is tied in a large grid helps nobody
 SHOWN_WINNERS = 10
@@ -54,6 +56,8 @@ class Answer:
     ties: None where nothing is claimed: one run of each combination, and nothing known of its examples.
     compared: how many other combinations have the metric.
     corrected: the score of what is chosen on examples that it was not chosen by; None without bits.
+    refit: the chosen one, run once more as [refit] asks; None without.
+    nested: what the choices of outer folds score on these; None without outer folds.
     stability: which combinations win in samples of the examples, or else of the replicates, and how often,
         the most frequent first; empty with neither.
     """
@@ -70,6 +74,8 @@ class Answer:
     curves: tuple[Curve, ...]
     corrected: Resampled | None
     stability: tuple[tuple[Pick, float], ...]
+    refit: Ran | None = None
+    nested: Nested | None = None
 
 
 def find_answer(result: Aggregate) -> Answer | None:
@@ -80,9 +86,10 @@ def find_answer(result: Aggregate) -> Answer | None:
     flat = tuple(find_flat(result))
     idle = {axis.axis for axis in flat}
     corrected, stability = _resample(result, places)
+    chosen = find_chosen(result)
     return Answer(
         best=pick(result, places[0]),
-        chosen=pick(result, choose(result, (int(places[0, 0]), int(places[0, 1])))),
+        chosen=chosen,
         ties=_ties(result, places),
         compared=len(places) - 1,
         # Where an axis does nothing, which of its values is the best says nothing either.
@@ -94,7 +101,15 @@ def find_answer(result: Aggregate) -> Answer | None:
         curves=tuple(curves_by_value(result)),
         corrected=corrected,
         stability=stability,
+        refit=find_refit(result, chosen),
+        nested=find_nested(result),
     )
+
+
+def find_chosen(result: Aggregate) -> Pick:
+    """The combination that [select] chooses, of which there is one where there is a best."""
+    best = int(result.order[0]), int(result.reached_at[0])
+    return pick(result, choose(result, best))
 
 
 def _ties(result: Aggregate, places: Ints) -> Tied | None:

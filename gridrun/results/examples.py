@@ -4,16 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridrun.grid import Axis
+from gridrun.grid import FOLD, Axis
 from gridrun.metrics import Bits
+from gridrun.refit import is_nested
 from gridrun.results.gather import Gathered
 from gridrun.results.layout import Floats, Layout
 from gridrun.selection import merits
 from gridrun.spec import Spec
 from gridrun.store import Store
 
-# The replicate axis whose values are folds of one set of data, by its name.
-FOLD = "fold"
 # Of the metric that is taken where a trainer gives bits of several and [select] names none.
 USUAL = "correct"
 # So many of the best choices are resampled: one that lies behind them wins no sample.
@@ -39,6 +38,8 @@ def gather_examples(
 
     Shapes: means (combinations, budgets).
     """
+    if is_nested(spec.grid):  # each outer fold's inner folds hold nearly the same examples
+        return None
     names = store.bits_metrics()
     wanted = spec.choice.examples if isinstance(spec.choice.examples, str) else ""
     metric = wanted or (USUAL if USUAL in names else next(iter(names), "") * (len(names) == 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gridrun.cell import Cell, Params
 from gridrun.command import how_to_show, write_command
-from gridrun.directory import CELLS, find_holder
+from gridrun.directory import files_of, find_holder
 from gridrun.following import read_log
 from gridrun.outcome import COMPLETED, FAILED, Failure, History, Metrics, Output, Progress
 from gridrun.results.failures import Kind, describe_failure, failed_cell
@@ -68,8 +68,7 @@ def tell_cell(store: Store, spec: Spec, cell: Cell) -> list[str]:
             f"its trajectory failed later, after {many(progress.epochs, 'epoch')}: {tell_failure(failure)}"
         )
         lines += ["", longer, f"  {visible(how_to_show(other, store.directory))}"]
-    files = store.directory / CELLS / cell.trajectory
-    if files.is_dir():
+    if (files := files_of(store.directory, cell.trajectory)) is not None:
         lines += ["", visible(f"files: {files}")]
     if run:
         lines += ["", visible(", ".join(f"{name} {value}" for name, value in run.items()))]

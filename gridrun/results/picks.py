@@ -8,8 +8,8 @@ import numpy as np
 
 from gridrun.cell import Params
 from gridrun.comparison import simplest
+from gridrun.grid import FOLD
 from gridrun.results.aggregate import Aggregate
-from gridrun.results.examples import FOLD
 from gridrun.results.layout import Ints
 from gridrun.results.ranking import std_where
 

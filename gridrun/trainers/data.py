@@ -40,22 +40,28 @@ class Data:
                 digest.update(part)
         return digest.hexdigest()[:16]
 
-    def without(self, test_size: float, *, stratify: bool) -> "Data":
-        """The data that a held-out share leaves: drawn with a fixed seed, by class or by whole groups.
+    def take(self, indices: Any) -> "Data":
+        """Some of the examples."""
+        from sklearn.utils import _safe_indexing
 
-        Raises: ValueError if it can't be drawn so.
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Data(*(None if part is None else _safe_indexing(part, indices) for part in parts))
+
+    def hold_out(self, test_size: float, *, stratify: bool) -> tuple[Any, Any]:
+        """Indices of what a held-out share leaves, and of the share: drawn with a fixed seed.
+
+        By class or by whole groups. Raises: ValueError if it can't be drawn so.
         """
         from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
-        from sklearn.utils import _safe_indexing
 
         splitter = GroupShuffleSplit if self.groups is not None else ShuffleSplit
         if stratify and self.groups is None:
             splitter = StratifiedShuffleSplit
         split = splitter(n_splits=1, test_size=test_size, random_state=HELD_OUT_SEED)
-        kept, _ = next(split.split(self.x, self.y, self.groups))
+        kept, held = next(split.split(self.x, self.y, self.groups))
         kept.sort()
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Data(*(None if part is None else _safe_indexing(part, kept) for part in parts))
+        held.sort()
+        return kept, held
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,12 @@ class DataSettings:
         data = taken(load(self.load, path)()) if self.load is not None else self._table(path)
         return Data(*indexable(data.x, data.y, data.groups, data.weights))
 
-    def hold_out(self, data: Data, *, stratify: bool) -> Data:
-        """The data that take part in the sweep. Raises: ValueError."""
-        return data if self.test_size is None else data.without(self.test_size, stratify=stratify)
+    def hold_out(self, data: Data, *, stratify: bool) -> tuple[Any, Any] | None:
+        """Indices of the data that take part in the sweep, and of the others; None if all do.
+
+        Raises: ValueError.
+        """
+        return None if self.test_size is None else data.hold_out(self.test_size, stratify=stratify)
 
     def _ask(self, path: Sequence[str], place: str) -> Data:
         try:
@@ -147,12 +156,13 @@ def read_data(reader: Reader, found: Mapping[str, Any]) -> DataSettings:
         if len(set(named)) < len(named):
             reader.refuse("[data] names one column twice", Words(", ".join(named)), "each once")
     size = found.get("test_size")
-    if size is not None and not _is_share(size):
+    if size is not None and not is_share(size):
         reader.refuse("[data] test_size must be a share or a number of examples", size, "test_size = 0.2")
     return DataSettings(**found)
 
 
-def _is_share(size: object) -> bool:
+def is_share(size: object) -> bool:
+    """Whether this may be [data] test_size."""
     if isinstance(size, bool) or not isinstance(size, int | float):
         return False
     return 0 < size < 1 if isinstance(size, float) else size >= 1

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from gridrun.cell import Identity, Value, as_given, encode_params, hash_content, read_value
 from gridrun.environment import describe_process, digest, source_hashes
 from gridrun.errors import EnvironmentFault, InputError
-from gridrun.grid import Grid
+from gridrun.grid import FOLD, OUTER, Grid
 from gridrun.reading import Reader, Words, choice
 from gridrun.terminal import visible
 from gridrun.trainers import Running, Settings
@@ -34,12 +34,12 @@ from gridrun.trainers.scoring import (
     read_scoring,
     takes_weights,
 )
-from gridrun.trainers.splits import CvSettings, Split, read_cv
+from gridrun.trainers.splits import CvSettings, Place, Split, compose, read_cv
 from gridrun.trainers.staged import CONDITIONS, score_stages, why_no_budget
 
-FOLD = "fold"
 # A string like this is imported where it is a parameter's value: a step of a pipeline, a function.
 _REFERENCE = re.compile(r"([A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_][\w.]*", re.ASCII)
+FITTED = "estimator.joblib"  # what a refit leaves: joblib.load gives the fitted estimator
 # Their versions say what they are: their sources are not read.
 LIBRARIES = ("sklearn", "xgboost", "lightgbm", "numpy", "scipy", "pandas")
 
@@ -58,8 +58,9 @@ class EstimatorSettings:
 
     @property
     def replicates(self) -> Mapping[str, Sequence[int]]:
-        """The folds."""
-        return {FOLD: list(range(self.cv.folds))}
+        """The folds; outer ones around them."""
+        outer = {} if self.cv.outer is None else {OUTER: list(range(self.cv.outer))}
+        return {**outer, FOLD: list(range(self.cv.folds))}
 
     @property
     def overlap(self) -> float | None:
@@ -78,15 +79,19 @@ class EstimatorSettings:
         _check_names(estimator, grid, path, place)
         _check_budget(estimator, grid, path, f"{grid_file}: [sweep] budget")
         find_scorers(self.scoring, grid_file)
-        data = self._held_out(self.data.find(grid_file, f"{grid_file}: [data]"), estimator, grid_file)
+        every = self.data.find(grid_file, f"{grid_file}: [data]")
+        data = self._kept(every, estimator, grid_file)
         if data.weights is not None and not takes_weights(estimator):
             raise InputError(f"{place}: its fit takes no sample weights; leave them out of [data]")
         splits = self.cv.find(estimator, data, grid_file)
         version = getattr(found, "version", None)
+        names = {*grid.fixed, *(axis.name for axis in grid.all_axes)}
+        # A refit has no folds, and what was held out of everything else is its test data.
+        digests = [data.digest(), *([] if names & {FOLD, OUTER} else [every.digest()])]
         return EstimatorTrainer(
             self.name,
             version if isinstance(version, str) else None,
-            hash_content(" ".join([data.digest(), splits, *sorted(self.scoring)])),
+            hash_content(" ".join([*digests, splits, *sorted(self.scoring)])),
             _defaults(estimator, grid),
         )
 
@@ -103,8 +108,12 @@ class EstimatorSettings:
     def load(self, path: Sequence[str]) -> "EstimatorRunner":
         """Build the estimator, load the data and split them, once a worker. Raises: whatever that raises."""
         estimator = _made(self._load(path))
-        data = self.data.hold_out(self.data.read(path), stratify=_classifies(estimator))
-        splits = self.cv.split(estimator, data, path)
+        data = self.data.read(path)
+        held = self.data.hold_out(data, stratify=_classifies(estimator))
+        splits = self.cv.all_splits(estimator, data if held is None else data.take(held[0]), path)
+        if held is not None:
+            splits = {place: compose(held[0], split) for place, split in splits.items()}
+            splits[None, None] = held
         scorers = load_scorers(self.scoring, path)
         return EstimatorRunner(
             self, estimator, data, splits, scorers, tuple(path), digest(self.sources(path))
@@ -116,9 +125,10 @@ class EstimatorSettings:
     def _load(self, path: Sequence[str]) -> Any:
         return load(self.name, path)
 
-    def _held_out(self, data: Data, estimator: Any, grid_file: Path) -> Data:
+    def _kept(self, data: Data, estimator: Any, grid_file: Path) -> Data:
         try:
-            return self.data.hold_out(data, stratify=_classifies(estimator))
+            held = self.data.hold_out(data, stratify=_classifies(estimator))
+            return data if held is None else data.take(held[0])
         except ValueError as error:
             raise InputError(f"{grid_file}: [data] test_size: {error}") from None
 
@@ -130,8 +140,11 @@ def read(reader: Reader, tables: Mapping[str, Mapping[str, Any]]) -> Settings:
     for table, example in (("data", 'load = "sklearn.datasets:load_digits"'), ("cv", "folds = 5")):
         if not tables[table]:
             reader.refuse(f"an estimator needs [{table}]", Words("none"), f"[{table}] and {example}")
-    if FOLD in tables["replicate"]:
-        reader.refuse("[replicate] fold is what [cv] makes", Words("both"), "one of them")
+    for axis in (FOLD, OUTER):
+        if axis in tables["replicate"]:
+            reader.refuse(f"[replicate] {axis} is what [cv] makes", Words("both"), "one of them")
+    if "refit" in tables and "test_size" not in tables["data"]:
+        reader.refuse("[refit] needs data that took no part", Words("none"), "[data] test_size = 0.2")
     scoring = read_scoring(reader, cv.get("scoring"), sweep["metric"])
     objects = tuple(dict.fromkeys(references_of([tables["fixed"], tables["grid"], tables.get("zip", {})])))
     return EstimatorSettings(
@@ -169,19 +182,25 @@ class EstimatorRunner:
     settings: EstimatorSettings
     estimator: Any
     data: Data
-    splits: Sequence[Split]
+    splits: Mapping[Place, Split]
     scorers: Scorers
     path: tuple[str, ...]
     digest: str  # of the user's sources as they were imported
 
     def run(self, params: dict[str, Any], running: Running) -> Any:
-        """Fit and score one fold of one combination; with a budget axis, score each of its stages."""
-        fold = params.pop(FOLD)
-        if not isinstance(fold, int) or not 0 <= fold < len(self.splits):
-            raise ValueError(f"fold must be 0 to {len(self.splits) - 1}, found {fold!r}")
+        """Fit and score one fold of one combination; with a budget axis, score each of its stages.
+
+        Without a fold it is fitted on all that an outer fold leaves, or on all that takes part in the sweep.
+        """
+        place = params.pop(OUTER, None), params.pop(FOLD, None)
+        if place not in self.splits:
+            folds = sorted({str(fold) for _, fold in self.splits})
+            raise ValueError(f"no such fold, found {place[1]!r}; write one of {', '.join(folds)}")
         estimator = _set(self.estimator, params, self.path)
-        examination = Examination(self.data, *self.splits[fold], self.scorers)
+        examination = Examination(self.data, *self.splits[place], self.scorers)
         examination.fit(estimator)
+        if place == (None, None):
+            _keep(estimator, running)
         if running.epochs is not None:
             return score_stages(estimator, examination)
         if len(self.scorers) > 1:
@@ -196,6 +215,18 @@ class EstimatorRunner:
         """Versions, the user's code, and the data: a machine that has others is refused."""
         own = "" if self.settings.name.partition(".")[0] in LIBRARIES else self.settings.name
         return describe_process(own, self.path) | {"data": self.data.digest()}
+
+
+def _keep(estimator: Any, running: Running) -> None:
+    """Leave the refitted estimator among the trajectory's files."""
+    import joblib
+
+    path = Path(running.output_dir(), FITTED)
+    try:
+        joblib.dump(estimator, path)
+    except Exception as error:  # whatever one of its parts makes of pickling
+        path.unlink(missing_ok=True)
+        print(f"the fitted estimator is not kept: {last_line(error)}")
 
 
 def _check_library() -> None:
@@ -262,7 +293,7 @@ def references_of(found: object) -> Iterator[str]:
 
 def _check_names(estimator: Any, grid: Grid, path: Sequence[str], place: str) -> None:
     """Refuse a parameter that the estimator has not, with whatever steps the grid gives it."""
-    names = {*grid.fixed, *(axis.name for axis in grid.all_axes)} - {FOLD}
+    names = {*grid.fixed, *(axis.name for axis in grid.all_axes)} - {FOLD, OUTER}
     for name in sorted(names, key=lambda name: (name.count("__"), name)):
         steps, seen = _above(name), set()
         for params in grid.combinations({name, *steps} if steps & names else {name}):

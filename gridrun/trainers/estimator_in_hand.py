@@ -17,7 +17,7 @@ from gridrun.errors import InputError
 from gridrun.grid import Grid
 from gridrun.reading import Reader
 from gridrun.trainers.content import Unhashable, hash_function
-from gridrun.trainers.data import Data, DataSettings, taken
+from gridrun.trainers.data import Data, DataSettings, is_share, taken
 from gridrun.trainers.estimator import EstimatorRunner, EstimatorSettings, EstimatorTrainer, references_of
 from gridrun.trainers.scoring import read_scoring
 from gridrun.trainers.splits import CvSettings
@@ -111,13 +111,13 @@ def is_estimator(train: Any) -> bool:
 
 
 def take_estimator(
-    estimator: Any, data: Any, cv: Any, scoring: Any, tables: Mapping[str, Any], where: str
+    estimator: Any, study: Mapping[str, Any], tables: Mapping[str, Any], where: str
 ) -> EstimatorInHand:
-    """Take an estimator in hand, with its data. Raises: InputError."""
+    """Take an estimator in hand, with `data`, `cv`, `scoring`, `outer`, `test_size`. Raises: InputError."""
     from sklearn.base import clone
     from sklearn.utils import indexable
 
-    sweep, name = tables["sweep"], type(estimator).__name__
+    sweep, name, data, scoring = tables["sweep"], type(estimator).__name__, study["data"], study["scoring"]
     if data is None:
         raise InputError(f"{where}: {name} is an estimator and needs data; write data=(X, y)")
     if sweep["mode"] == "min":
@@ -127,7 +127,12 @@ def take_estimator(
         found = Data(*indexable(found.x, found.y, found.groups, found.weights))
     except ValueError as error:
         raise InputError(f"{where}: data: {one_line(error).partition(': ')[2]}") from None
-    settings = _take_cv(5 if cv is None else cv, found, where)
+    settings = _take_cv(5 if study["cv"] is None else study["cv"], found, where)
+    settings = replace(settings, outer=_take_outer(study["outer"], settings, where))
+    if (size := study["test_size"]) is not None and not is_share(size):
+        raise InputError(
+            f"{where}: test_size must be a share or a number of examples, found {size!r}; write test_size=0.2"
+        )
     names = read_scoring(
         Reader(where), list(scoring) if isinstance(scoring, tuple) else scoring, sweep["metric"]
     )
@@ -138,9 +143,19 @@ def take_estimator(
         raise InputError(f"{where}: what {name} holds is part of its identity, and {error}") from None
     objects = tuple(dict.fromkeys(references_of([tables["fixed"], tables["grid"]])))
     return EstimatorInHand(
-        name, DataInHand(found=found), settings, names, sweep["budget"], objects,
+        name, DataInHand(found=found, test_size=size), settings, names, sweep["budget"], objects,
         content=content, key=uuid4().hex, function=(fresh, found, settings.made),
     )  # fmt: skip
+
+
+def _take_outer(outer: Any, inner: CvInHand, where: str) -> int | None:
+    if outer is None:
+        return None
+    if isinstance(outer, bool) or not isinstance(outer, int) or outer < 2:
+        raise InputError(f"{where}: outer must be a number of folds from 2, found {outer!r}; write outer=5")
+    if inner.splitter == "TimeSeriesSplit":
+        raise InputError(f"{where}: outer folds know no time, found TimeSeriesSplit; leave outer out")
+    return outer
 
 
 def _take_cv(cv: Any, data: Data, where: str) -> CvInHand:

@@ -5,8 +5,8 @@ sklearn.model_selection, or one of the user's, with its arguments beside it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gridrun.trainers.data import Data
 from gridrun.trainers.importing import find, load, read_reference, search_path
 from gridrun.wording import one_line
 
-KEYS = ("folds", "splitter", "scoring")
+KEYS = ("folds", "splitter", "scoring", "outer")
 # How many splits a splitter makes by itself. Those that are not here make as many as the data say.
 SPLITS = {
     "KFold": 5,
@@ -35,15 +35,23 @@ REPEATS = 10  # of those called Repeated...
 
 # Indices of the training and of the test examples.
 Split = tuple[Any, Any]
+# An outer fold and a fold; either may be none.
+Place = tuple[int | None, int | None]
+
+
+def compose(among: Any, split: Split) -> Split:
+    """A split of some of the examples, `among` them all."""
+    return among[split[0]], among[split[1]]
 
 
 @dataclass(frozen=True)
 class CvSettings:
-    """[cv] without scoring: how many folds there are, and what makes them."""
+    """[cv] without scoring: how many folds there are, and what makes them; `outer` folds around them."""
 
     folds: int
     splitter: str | None = None
     arguments: Mapping[str, Value] = field(default_factory=dict)
+    outer: int | None = None
 
     @property
     def overlap(self) -> float | None:
@@ -62,7 +70,8 @@ class CvSettings:
         if self.splitter is not None and ":" in self.splitter:
             find(self.splitter, grid_file, f"{place} splitter {self.splitter!r}")
         try:
-            digests = {_digest(self.split(estimator, data, search_path(grid_file))) for _ in range(2)}
+            path = search_path(grid_file)
+            digests = {_digest(self.all_splits(estimator, data, path).values()) for _ in range(2)}
         except Exception as error:
             reason = one_line(error).partition(": ")[2] or type(error).__name__
             raise InputError(f"{place}: {reason}") from None
@@ -71,6 +80,31 @@ class CvSettings:
                 f"{place}: {self.splitter} splits anew each time it is asked; write random_state = 0"
             )
         return digests.pop()
+
+    def all_splits(self, estimator: Any, data: Data, path: Sequence[str] = ()) -> dict[Place, Split]:
+        """Every split by its place: (None, fold); or with outer folds (outer, fold), and (outer, None).
+
+        Raises: ValueError as `split`.
+        """
+        if self.outer is None:
+            return {(None, fold): split for fold, split in enumerate(self.split(estimator, data, path))}
+        splits: dict[Place, Split] = {}
+        for outer, (train, test) in enumerate(self._split_outer(estimator, data)):
+            inner = self.split(estimator, data.take(train), path)
+            splits |= {(outer, fold): compose(train, split) for fold, split in enumerate(inner)}
+            splits[outer, None] = train, test
+        return splits
+
+    def _split_outer(self, estimator: Any, data: Data) -> list[Split]:
+        """As `folds` splits; whole groups, where there are groups."""
+        from sklearn.base import is_classifier
+        from sklearn.model_selection import GroupKFold, check_cv
+
+        assert self.outer is not None
+        splitter = check_cv(self.outer, data.y, classifier=is_classifier(estimator))
+        if data.groups is not None:
+            splitter = GroupKFold(self.outer)
+        return list(splitter.split(data.x, data.y, data.groups))
 
     def split(self, estimator: Any, data: Data, path: Sequence[str] = ()) -> list[Split]:
         """The splits, in order. Raises: ValueError if they are not as many as folds, or can't be made."""
@@ -106,6 +140,15 @@ class CvSettings:
 
 def read_cv(reader: Reader, found: Mapping[str, Any]) -> CvSettings:
     """Read [cv] without scoring. Raises: InputError."""
+    settings = _read_inner(reader, found)
+    if "outer" not in found:
+        return settings
+    if settings.splitter == "TimeSeriesSplit":
+        reader.refuse("[cv] outer folds know no time", Words("TimeSeriesSplit"), "one of them")
+    return replace(settings, outer=_read_count(reader, "outer", found["outer"], least=2))
+
+
+def _read_inner(reader: Reader, found: Mapping[str, Any]) -> CvSettings:
     if "splitter" not in found:
         for key in found:
             if key not in KEYS:
@@ -140,7 +183,7 @@ def _read_count(reader: Reader, key: str, found: object, least: int = 1) -> int:
     return found
 
 
-def _digest(splits: Sequence[Split]) -> str:
+def _digest(splits: Iterable[Split]) -> str:
     import numpy as np
 
     digest = hashlib.sha256()

@@ -154,7 +154,7 @@ def test_what_is_swept_is_read_and_told_by_load_and_folds_that_are_drawn_overlap
         (SVC(), {"scoring": ["f1_macro"]}, "metric must be one of [cv] scoring, found 'accuracy'"),
         (SVC(), {"replicate": {"fold": [0]}}, "replicate['fold'] is what cv makes; leave it out"),
         (SVC(), {"fixed": {"c": 1}}, "has no parameter 'c'; write one of C, "),
-        (lambda x: x, {}, "data, cv and scoring go with an estimator; leave them out"),
+        (lambda x: x, {}, "data and cv go with an estimator; leave them out"),
     ],
 )
 def test_what_can_not_be_is_refused_in_one_line(

@@ -16,6 +16,7 @@ from gridrun.dispatch.pool import TICK_S, Pool
 from gridrun.execution import open_sweep
 from gridrun.grid import Axis, Grid
 from gridrun.job import Job
+from gridrun.ledger import Ledger
 from gridrun.metrics import Bits
 from gridrun.outcome import Failure, Outcome, Progress, Task
 from gridrun.plan import Count, Plan
@@ -243,7 +244,8 @@ def test_a_failure_after_epochs_that_were_told_counts_what_is_left(tmp_path: Pat
     plan = Plan(Spec.parse(GRID, ""), Identity("m:f", None, ((None, 1),)), {}, Count(pending=4), 2, False)
     screen = Screen(plan, Standings(grid, plan.identity, Rule("score", "max")), tmp_path, None, True)
     screen.add([so_far(3)])
-    plan.learn([so_far(3)])
+    with Store.write(tmp_path) as store:
+        Ledger(store, plan.known, resumes=False).learn([so_far(3)])
     assert (screen.done, screen.failed, plan.known["t"]) == (1, 0, Progress(3, False))
     screen.add([so_far(3)._replace(failure=Failure("its worker died"), underway=False)])
     assert (screen.done, screen.failed) == (2, 1)
