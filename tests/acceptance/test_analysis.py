@@ -42,6 +42,8 @@ seed = [0, 1, 2]
 [select]
 rule = "one_se"
 prefer = ["a", "epochs"]
+[refit]
+seed = 9
 [run]
 """
 
