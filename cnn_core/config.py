@@ -148,6 +148,11 @@ class Config:
     """Of split = "folds": the training images make so many stratified parts, five if it is not said."""
     fold: int | None = None
     """Which of them, from 0, is held out and selected on: a replicate axis."""
+    outer_folds: int | None = None
+    outer: int | None = None
+    """Which of the outer folds, five if it is not said, takes no part in choosing: a replicate axis.
+
+    `folds` are made of the rest; without `fold` it is held out and scored."""
     data_dir: str | None = None
     data_seed: int = 0
     """Names the random stream that draws the images, so that `seed` varies the training alone."""

@@ -79,6 +79,8 @@ def train(
     validation_size: int | None = None,
     folds: int | None = None,
     fold: int | None = None,
+    outer_folds: int | None = None,
+    outer: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     data_seed: int = 0,
     output_dir: str | None = None,
@@ -281,6 +283,8 @@ def _layers(config: Config) -> tuple[list[Layer], tuple[int, int, int], int]:
         validation_size=config.validation_size,
         folds=config.folds,
         fold=config.fold,
+        outer_folds=config.outer_folds,
+        outer=config.outer,
     )
     image = shape[0], shape[1], shape[2]
     return build_layers(config, image, classes), image, classes
@@ -297,6 +301,8 @@ def _images(config: Config) -> Images:
         validation_size=config.validation_size,
         folds=config.folds,
         fold=config.fold,
+        outer_folds=config.outer_folds,
+        outer=config.outer,
     )
 
 

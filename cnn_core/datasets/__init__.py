@@ -69,13 +69,16 @@ def load(
     validation_size: int | None,
     folds: int | None = None,
     fold: int | None = None,
+    outer_folds: int | None = None,
+    outer: int | None = None,
 ) -> Images:
     """Draw `train_size + test_size` images from all there are, by a shuffle seeded with `data_seed`.
 
     With `split = "validation"` the last `validation_size` of the training images (a fifth of them if None)
     are held out for selection, and training goes on with the rest; with `split = "folds"` it is the fold of
-    that number, from 0, of `folds` stratified ones (five if None). The test images are those of
-    `split = "test"`, and the report that the study comes from selected on them (docs/report.md).
+    that number, from 0, of `folds` stratified ones (five if None). With `outer` folds are made of what the
+    outer fold of that number leaves; without `fold` the outer fold itself is held out. The test images are
+    those of `split = "test"`, and the report that the study comes from selected on them (docs/report.md).
 
     The arguments of the last call return its arrays again; files are read once a process.
 
@@ -90,12 +93,14 @@ def load(
         validation_size=validation_size,
         folds=folds,
         fold=fold,
+        outer_folds=outer_folds,
+        outer=outer,
     )
     _require_int("data_seed", data_seed, least=0)
-    if split == "folds" and folds is None:
-        folds = FOLDS
-    held = (_held_size(train_size, split, validation_size), folds, fold)
-    return _draw(name, _folder(name, data_dir), train_size, test_size, data_seed, held)
+    held = _held_size(train_size, split, validation_size)
+    inner = (folds or FOLDS, fold) if fold is not None else None
+    around = (outer_folds or FOLDS, outer) if outer is not None else None
+    return _draw(name, _folder(name, data_dir), train_size, test_size, data_seed, held, around, inner)
 
 
 def check(
@@ -108,6 +113,8 @@ def check(
     validation_size: int | None,
     folds: int | None = None,
     fold: int | None = None,
+    outer_folds: int | None = None,
+    outer: int | None = None,
 ) -> tuple[int, int, int, int]:
     """Return (C, H, W, classes) of a dataset from which that many images can be drawn.
 
@@ -123,7 +130,7 @@ def check(
     _require_int("train_size", train_size, least=1)
     _require_int("test_size", test_size, least=1)
     _held_size(train_size, split, validation_size)
-    _check_folds(train_size, split, folds, fold)
+    _check_folds(train_size, split, folds, fold, outer_folds, outer)
     source = _find(name, folder)
     count, channels, rows, columns = source.shape if source else mnist.SHAPE
     if train_size + test_size > count:
@@ -178,26 +185,49 @@ def _held_size(train_size: int, split: str, validation_size: int | None) -> int:
     return validation_size
 
 
-def _check_folds(train_size: int, split: str, folds: int | None, fold: int | None) -> None:
+def _check_folds(
+    train_size: int,
+    split: str,
+    folds: int | None,
+    fold: int | None,
+    outer_folds: int | None,
+    outer: int | None,
+) -> None:
+    said = {"folds": folds, "fold": fold, "outer_folds": outer_folds, "outer": outer}
     if split != "folds":
-        for name, value in (("folds", folds), ("fold", fold)):
+        for name, value in said.items():
             if value is not None:
                 raise ConfigError(
                     f'{name} {value} has no meaning with split = "{split}"; '
                     f'remove it, or write split = "folds"'
                 )
         return
-    folds = FOLDS if folds is None else folds
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= train_size:
+    left, of = train_size, f"train_size {train_size}"
+    if outer is not None or outer_folds is not None:
+        count = _check_fold(("outer_folds", "outer"), outer_folds, outer, left, of)
+        left -= -(-left // count)  # the largest part
+        of = f"the {left} images that outer folds leave"
+    if outer is None or fold is not None or folds is not None:
+        _check_fold(("folds", "fold"), folds, fold, left, of, needed=outer is None)
+
+
+def _check_fold(
+    names: tuple[str, str], count: int | None, place: int | None, most: int, of: str, *, needed: bool = True
+) -> int:
+    """Return how many parts there are, five if it is not said. Raises: ConfigError."""
+    parts, part = names
+    count = FOLDS if count is None else count
+    if isinstance(count, bool) or not isinstance(count, int) or not 2 <= count <= most:
+        raise ConfigError(f"{parts} must be a whole number from 2 to {of}, found {count!r}; write 5")
+    if place is None and not needed:
+        return count
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < count:
+        found = "none" if place is None else repr(place)
         raise ConfigError(
-            f"folds must be a whole number from 2 to train_size {train_size}, found {folds!r}; write 5"
+            f"{part} must be a whole number from 0 to {count - 1} with {parts} {count}, found {found}; "
+            f"as a replicate axis write {part} = {list(range(count)) if count <= 10 else [0, 1, 2]}"
         )
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
-        found = "none" if fold is None else repr(fold)
-        raise ConfigError(
-            f"fold must be a whole number from 0 to {folds - 1} with folds {folds}, found {found}; "
-            f"as a replicate axis write fold = {list(range(folds)) if folds <= 10 else [0, 1, 2]}"
-        )
+    return count
 
 
 def _require_int(argument: str, value: int, *, least: int) -> None:
@@ -268,16 +298,19 @@ def _draw(
     train_size: int,
     test_size: int,
     data_seed: int,
-    held: tuple[int, int | None, int | None],
+    held_size: int,
+    outer: tuple[int, int] | None,
+    inner: tuple[int, int] | None,
 ) -> Images:
     pixels, labels = _read(name, folder)
     chosen = np.random.default_rng([data_seed, _DRAW]).permutation(len(labels))[: train_size + test_size]
-    held_size, folds, fold = held
-    if folds is None:
-        places = np.arange(train_size) < train_size - held_size
-    else:
-        places = _deal(labels[chosen[:train_size]], folds) != fold
-    training, held_out, test = chosen[:train_size][places], chosen[:train_size][~places], chosen[train_size:]
+    training, test = chosen[:train_size], chosen[train_size:]
+    held_out = training[train_size - held_size :]
+    training = training[: train_size - held_size]
+    for folds in (outer, inner):  # of what is left
+        if folds is not None:
+            dealt = _deal(labels[training], folds[0]) == folds[1]
+            training, held_out = training[~dealt], training[dealt]
     train_x, train_y = _take(pixels, labels, training)
     test_x, test_y = _take(pixels, labels, test)
     held_x, held_y = _take(pixels, labels, held_out) if len(held_out) else (test_x, test_y)

@@ -156,6 +156,24 @@ def test_folds_share_out_the_training_images_by_class_and_leave_the_test_images(
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_folds_within_an_outer_fold_leave_its_images_to_a_run_without_a_fold() -> None:
+    plain = [load(train_size=100, split="folds", folds=4, fold=fold) for fold in range(4)]
+    for outer in range(4):
+        whole = load(train_size=100, split="folds", outer_folds=4, outer=outer)
+        np.testing.assert_array_equal(whole.held_x, plain[outer].held_x)
+        np.testing.assert_array_equal(whole.train_x, plain[outer].train_x)
+        parts = [
+            load(train_size=100, split="folds", outer_folds=4, outer=outer, folds=3, fold=fold)
+            for fold in range(3)
+        ]
+        held = [bytes_of(images.held_x) for images in parts]
+        assert set.union(*held) == bytes_of(whole.train_x)
+        assert sum(map(len, held)) == 75
+        for images, own in zip(parts, held, strict=True):
+            assert bytes_of(images.train_x) == bytes_of(whole.train_x) - own
+            np.testing.assert_array_equal(images.test_x, whole.test_x)
+
+
 def test_split_test_selects_on_the_test_images() -> None:
     images = load(split="test")
     assert np.shares_memory(images.held_x, images.test_x)
@@ -195,6 +213,14 @@ def test_all_images_can_be_drawn(every_digit: Images) -> None:
         ({"split": "folds", "folds": True, "fold": 0}, "folds must be .*, found True; write 5"),
         ({"split": "folds", "folds": 601, "fold": 0}, "folds must be .* to train_size 600, found 601"),
         ({"split": "folds"}, r"from 0 to 4 with folds 5, found none; .* write fold = \[0, 1, 2, 3, 4\]"),
+        ({"outer": 0}, 'outer 0 has no meaning with split = "test"; remove it, or write split = "folds"'),
+        ({"split": "folds", "outer": 5}, "outer must be .* from 0 to 4 with outer_folds 5, found 5;"),
+        ({"split": "folds", "outer_folds": 3, "fold": 0}, "outer must be .* with outer_folds 3, found none;"),
+        ({"split": "folds", "outer": 0, "fold": 7}, "fold must be .* from 0 to 4 with folds 5, found 7;"),
+        (
+            {"split": "folds", "outer": 0, "folds": 481, "fold": 0},
+            "folds must be .* from 2 to the 480 images that outer folds leave, found 481",
+        ),
         ({"split": "folds", "fold": 5}, "fold must be a whole number from 0 to 4 with folds 5, found 5;"),
         ({"split": "folds", "fold": 1.0}, "fold must be .* from 0 to 4 with folds 5, found 1.0;"),
     ],
