@@ -4,7 +4,7 @@
 study's grid on 20 draws of 600 training and 1,000 test images, of the embedded digits, and of MNIST if the
 folder that holds `mnist/` is named. For each draw a configuration is chosen in several ways, and what was
 said of it is compared with its accuracy on images that took no part in anything: 5,000 of MNIST, 197 of the
-digits. What flattery.csv has already is kept; without it all is measured anew. About 50 minutes on two cores; it resumes.
+digits. About 50 minutes on two cores; it resumes, and what flattery.csv has already is kept.
 """
 
 import math
@@ -70,8 +70,7 @@ def measure(dataset: str, data_dir: str | None, known: pd.DataFrame) -> Iterator
         if not set(WAYS) <= set(here["way"]):
             truths = choose(dataset, data_dir, draw, STUDY).cells.set_index(list(GRID))["truth"]
         for way in WAYS:
-            for row in here[here["way"] == way].to_dict("records"):
-                yield row
+            yield from here[here["way"] == way].to_dict("records")
             if way in set(here["way"]):
                 continue
             found = choose(dataset, data_dir, draw, way)
