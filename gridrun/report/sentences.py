@@ -77,6 +77,8 @@ def _ties(result: Aggregate, answer: Answer) -> Iterator[str]:
         return
     if ties is None:
         words = "One run of each combination: nothing is claimed of differences; seeds as [replicate] tell."
+        if result.spec.grid.replicates:
+            words = "One run of the best is completed: nothing is claimed of differences."
         if isinstance(result.spec.choice.examples, int):
             count = f"{result.spec.choice.examples:,} examples"
             words = f"{visible(result.spec.metric)} is no proportion of {count}: nothing is claimed."

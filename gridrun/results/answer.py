@@ -123,6 +123,8 @@ def _ties(result: Aggregate, places: Ints) -> Tied | None:
     rows, examples = np.arange(len(places)), 0
     if result.by_run.shape[-1] > 1:
         runs = result.by_run[*places.T]
+        if np.isfinite(runs[0]).sum() < 2:  # the others failed: one run tells nothing of noise
+            return None
         test, found = PAIRED_T, find_ties(runs, 0, overlap=overlap_of(result))
     elif result.examples is not None and (told := _compare_bits(result, places)) is not None:
         (rows, found), test, examples = told, MCNEMAR, result.examples.scores.shape[1]
@@ -174,7 +176,7 @@ def _resample(result: Aggregate, places: Ints) -> tuple[Resampled | None, tuple[
     if result.examples is not None:
         corrected = found = resample_examples(result.examples.scores, "max")
         places = np.array(result.examples.places)
-    elif result.by_run.shape[-1] > 1:
+    elif np.isfinite(result.by_run[*places[0]]).sum() > 1:
         found = resample_runs(result.by_run[result.order, result.reached_at], result.spec.mode)
     else:
         return None, ()

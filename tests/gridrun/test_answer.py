@@ -12,7 +12,7 @@ import pytest
 from gridrun.cell import Identity, Params
 from gridrun.errors import InputError
 from gridrun.metrics import Bits
-from gridrun.outcome import Outcome
+from gridrun.outcome import Failure, Outcome
 from gridrun.report import summary as summary_module
 from gridrun.report.sentences import tell
 from gridrun.report.summary import write_summary
@@ -52,6 +52,25 @@ def answer_of(
 def read(directory: Path) -> Aggregate:
     with Store.read(directory) as store:
         return aggregate(store)
+
+
+def test_where_one_run_of_the_best_is_left_nothing_is_claimed(tmp_path: Path) -> None:
+    text = f"{HEAD}[grid]\na = [1, 2, 3]\n{SEEDS}"
+    spec = Spec.parse(text, "grid.toml")
+    identity = Identity(spec.trainer.name, None, ((None, 15),))
+    with Store.write(tmp_path) as store:
+        store.begin(text, identity, {}, {})
+        for index, name in enumerate(spec.grid.trajectory_ids(identity)):
+            params, failure = spec.grid.trajectory_params(index), Failure("no luck") if index % 5 else None
+            history = [] if failure else [{"score": float(index)}]
+            store.save([Outcome(name, params, history, failure, 0.1)])
+    result = read(tmp_path)
+    answer = find_answer(result)
+    assert answer is not None
+    assert (answer.ties, answer.stability) == (None, ())
+    lines = tell(result, answer)
+    assert "One run of the best is completed: nothing is claimed of differences." in lines
+    assert not any("paired t" in line or "samples" in line for line in lines)
 
 
 def noise(params: Params) -> float:
