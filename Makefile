@@ -58,7 +58,7 @@ test-pythons:
 soak: $(STAMP)
 	GRIDRUN_SOAK=1 $(BIN)/pytest -s tests/acceptance/test_kills.py tests/acceptance/test_crashes.py \
 	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py \
-	  tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py tests/cnn_core/test_damage.py
+	  tests/gridrun/test_extremes.py tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py tests/cnn_core/test_damage.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
