@@ -18,11 +18,12 @@ from gridrun.errors import EnvironmentFault, InputError
 FILE = "sweep.db"
 LOCK = "sweep.lock"
 REPORT = "report"
+EXPORT = "export"  # results for other tools, a folder a format
 CELLS = "cells"  # what trajectories leave, each in a directory of its own
 REFITS = "cells/refit"  # the same of what is run once more after the sweep
 RUNNING = "running"  # what trajectories that run now have printed so far
 # What may lie in a directory that becomes a sweep directory: a study kept for readers has these.
-KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, REPORT, "grid.toml", "README.md"}
+KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, REPORT, EXPORT, "grid.toml", "README.md"}
 # SQLite opens no longer path: 512 bytes with the ending of a journal. Its own error does not say so.
 LONGEST_PATH = 504
 # A lock that is held is tried again so often and so soon: a `status` holds it for an instant.

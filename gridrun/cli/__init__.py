@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gridrun.cli.compare import compare
+from gridrun.cli.export import export
 from gridrun.cli.init import init
 from gridrun.cli.printing import leave_reader, say
 from gridrun.cli.report import report
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "compare": compare,
     "show": show,
+    "export": export,
 }
 
 app = typer.Typer(

@@ -6,6 +6,7 @@ none of their code.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -252,7 +253,7 @@ def _rank(
         columns[layout.budget.name] = _picked(layout.budget, reached.at[order])
     columns[names.cell] = ids[layout.places[reached.first[order]]]
     columns[names.failed] = reached.failed[order]
-    return pd.DataFrame(columns)
+    return _table(columns)
 
 
 def _tabulate(
@@ -265,7 +266,16 @@ def _tabulate(
     columns[names.epoch] = gathered.epoch.ravel()[layout.order]
     for metric in sorted(gathered.metrics):
         columns[names.of(metric)] = gathered.metrics[metric].ravel()[layout.order]
-    return pd.DataFrame(columns)
+    return _table(columns)
+
+
+def _table(columns: Mapping[str, Any]) -> pd.DataFrame:
+    with suppress(UnicodeEncodeError):
+        return pd.DataFrame(columns)
+    # A metric's name may hold half a character, which strings of pandas refuse where pyarrow keeps them.
+    table = pd.DataFrame(dict(enumerate(columns.values())))
+    table.columns = pd.Index(list(columns), dtype=object)
+    return table
 
 
 def _picked(axis: Axis, codes: npt.NDArray[Any]) -> "npt.NDArray[Any] | pd.Series[Any]":

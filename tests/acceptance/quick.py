@@ -49,6 +49,13 @@ def escapes(*, a: object, **params: object) -> Iterator[dict[str, float]]:
         raise ValueError(text)
 
 
+def odd(**params: object) -> dict[str, float]:
+    """Names as strangers might have them, half a character among them."""
+    if params["a/b c"] == "../x":
+        raise ValueError("odd")
+    return {"m:/*\udc80": 1.0, "m:/*": 2.0}
+
+
 class Killed(BaseException):
     """What a test raises where a process would have died."""
 
