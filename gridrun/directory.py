@@ -17,18 +17,21 @@ from gridrun.errors import EnvironmentFault, InputError
 
 FILE = "sweep.db"
 LOCK = "sweep.lock"
+NOW = "sweep.now"  # what the sweep that runs here is doing, for `status`
 REPORT = "report"
 EXPORT = "export"  # results for other tools, a folder a format
 CELLS = "cells"  # what trajectories leave, each in a directory of its own
 REFITS = "cells/refit"  # the same of what is run once more after the sweep
 RUNNING = "running"  # what trajectories that run now have printed so far
 # What may lie in a directory that becomes a sweep directory: a study kept for readers has these.
-KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, REPORT, EXPORT, "grid.toml", "README.md"}
+KNOWN = {FILE, FILE + "-wal", FILE + "-shm", LOCK, NOW, REPORT, EXPORT, "grid.toml", "README.md"}
 # SQLite opens no longer path: 512 bytes with the ending of a journal. Its own error does not say so.
 LONGEST_PATH = 504
 # A lock that is held is tried again so often and so soon: a `status` holds it for an instant.
 PROBES = 5
 PROBE_S = 0.05
+# What a sweep is doing is told each second; of one that is stopped (Ctrl-Z) nothing is known.
+STALE_S = 60.0
 MOST_BYTES = 100_000  # of a lock file: a command line may be long, and a stranger's file longer
 
 
@@ -165,6 +168,44 @@ def last_command(directory: Path) -> tuple[str, list[str]] | None:
         if isinstance(folder, str) and isinstance(words, list) and all(isinstance(w, str) for w in words):
             return folder, words
     return None
+
+
+class Board:
+    """The file that tells `status` what a running sweep is doing; what can't be written is not told."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / NOW
+        self._file: TextIO | None = None
+
+    def write(self, said: Mapping[str, object]) -> None:
+        """Replace what it says."""
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+                self._file = open(os.open(self._path, flags, 0o666), "r+", encoding="utf-8")  # noqa: PTH123, SIM115
+            _overwrite(self._file, {"process": os.getpid(), "at": time.time(), **said})
+
+    def close(self) -> None:
+        """Nothing is being done any more."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def read_board(directory: Path, holder: Holder) -> dict[str, Any]:
+    """What the sweep of that holder said last, and its age in seconds as `age_s`; {} if it has not lately."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        number = os.open(directory / NOW, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(number, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            found = _read(file)
+    at = found.get("at")
+    if found.get("process") != holder.process or not isinstance(at, float):
+        return {}
+    age_s = time.time() - at
+    return found | {"age_s": age_s} if abs(age_s) < STALE_S else {}
 
 
 def _open_lock(directory: Path, flags: int = os.O_RDONLY) -> TextIO:

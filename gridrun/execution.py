@@ -14,7 +14,7 @@ from gridrun.errors import GridrunError, InputError
 from gridrun.following import Logs
 from gridrun.job import Job
 from gridrun.ledger import Ledger
-from gridrun.outcome import Failure, Outcome
+from gridrun.outcome import Failure, Outcome, Working
 from gridrun.plan import FIRST, Count, Plan, count_cells, find_rerunners, make_plan
 from gridrun.rerun import count_reruns, plan_reruns, run_again, tidy
 from gridrun.results.failures import describe_failure, kind_of
@@ -41,6 +41,9 @@ class Observer(Protocol):
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """These were just committed; of a trajectory that is under way, its epochs so far."""
+
+    def look(self, working: Sequence[Working]) -> None:
+        """This is what slots are doing now: told twice a second, while the sweep waits."""
 
     def say(self, message: str) -> None:
         """This the user should know now."""
@@ -90,6 +93,7 @@ class Sweep:
             hear=logs.add,
             hold=breaker.hold,
             keep=ledger.keep,
+            look=observer.look,
         ):
             outcomes = ledger.commit(found)
             if not outcomes:

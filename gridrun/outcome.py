@@ -56,6 +56,19 @@ class Piece(NamedTuple):
     data: bytes
 
 
+class Working(NamedTuple):
+    """What a slot is doing: a task, since when (monotonic clock), and how many epochs of it are known.
+
+    Short tasks travel together: `task` is the first of them, and `more` go with it.
+    """
+
+    slot: int
+    task: Task
+    more: int
+    since: float
+    epochs: int
+
+
 class Outcome(NamedTuple):
     """What became of one trajectory: the epochs it completed and, if it failed, why.
 

@@ -6,8 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gridrun.command import same_command
+from gridrun.command import how_to_show, same_command
 from gridrun.directory import FILE, Holder, find_holder, last_command
+from gridrun.duration import tell_seconds
+from gridrun.now import SHORT_ID, Now, read_now, tell_rows
 from gridrun.plan import Count, count_cells
 from gridrun.results.failures import Kind, group_failures
 from gridrun.results.lines import tell_kinds, tell_params
@@ -17,12 +19,17 @@ from gridrun.store import Store
 from gridrun.terminal import many, visible
 from gridrun.writing import WHERE, in_words_of_the_call
 
+# Workers that are told of at most: those that run longest.
+MOST_WORKERS = 16
 RUNNING, INTERRUPTED, FINISHED = "running", "interrupted", "finished"
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a sweep is. `holder` is who runs it now; `left` are the trajectories to run."""
+    """How far a sweep is. `holder` is who runs it now, `now` what that one said last.
+
+    `left` are the trajectories to run.
+    """
 
     directory: Path
     spec: Spec
@@ -31,6 +38,7 @@ class State:
     best: Standing | None
     kinds: list[Kind]
     holder: Holder | None
+    now: Now | None = None
 
     @property
     def word(self) -> str:
@@ -49,13 +57,17 @@ class State:
             "state": self.word,
             "process": None if holder is None else {"id": holder.process, "host": holder.host},
             "since": holder.since or None if holder is not None else None,
+            "elapsed_s": None if self.now is None else self.now.elapsed_s,
+            "left_s": None if self.now is None else self.now.left_s,
+            "workers": [] if self.now is None else [row._asdict() for row in self.now.workers],
             "best": None
             if best is None
             else {"metric": best.value, "params": self._params(best), "cell": best.cell.id},
             "failures": [asdict(kind) for kind in self.kinds],
         }
 
-    def as_lines(self) -> list[str]:
+    def as_lines(self, *, workers: bool = True) -> list[str]:
+        """The same to read; `workers`: with what each of them does now."""
         count = self.count
         early = f", {count.stopped_early} stopped early" if count.stopped_early else ""
         lines = [
@@ -72,6 +84,8 @@ class State:
                 f"best {visible(self.spec.metric)} {self.best.value:.6g}{mean}: {tell_params(params, params)}"
                 f" (cell {self.best.cell.id})"
             )
+        if self.now is not None and workers:
+            lines += self._tell_now(self.now)
         if self.kinds:
             lines += tell_kinds(self.kinds, self.directory)
         if self.kinds and self.word != RUNNING:
@@ -79,6 +93,15 @@ class State:
         if self.word == INTERRUPTED:
             lines.append(f"go on: {self._command()}")
         return lines
+
+    def _tell_now(self, now: Now) -> list[str]:
+        left = "" if now.left_s is None else f", {tell_seconds(*now.left_s)} left"
+        lines = [f"after {tell_seconds(now.elapsed_s, now.elapsed_s)}{left}; what workers do:"]
+        if not now.workers:
+            return [lines[0].replace("; what workers do:", "")]
+        lines += [f"  {line}" for line in tell_rows(now.workers, MOST_WORKERS)]
+        longest = max(now.workers, key=lambda row: row.seconds)
+        return [*lines, f"  output: {how_to_show(longest.cell[:SHORT_ID], self.directory)} --follow"]
 
     def _params(self, best: Standing) -> dict[str, Any]:
         params = best.cell.params
@@ -115,4 +138,5 @@ def read_state(store: Store) -> State:
     count, left = count_cells(spec.grid, identity, known)
     kinds = group_failures(store, spec.grid, identity, known) if count.failed else []
     best = Standings.of(store, spec, identity).best()
-    return State(store.directory, spec, count, left, best, kinds, holder)
+    now = None if holder is None else read_now(store, holder)
+    return State(store.directory, spec, count, left, best, kinds, holder, now)

@@ -1,11 +1,18 @@
 """Text that changes while something runs: redrawn in place on a terminal, printed as it changes elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
+from typing import TextIO
 
 # Seconds between two looks.
 LOOK_S = 1.0
+
+
+def moves(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which text can be drawn over."""
+    return stream.isatty() and os.environ.get("TERM", "dumb").lower() not in ("dumb", "unknown")
 
 
 def show_changes(look: Callable[[], tuple[str, bool]], say: Callable[[str], None], *, lines: bool) -> None:
@@ -13,7 +20,7 @@ def show_changes(look: Callable[[], tuple[str, bool]], say: Callable[[str], None
 
     `lines`: a line for each change on a terminal, too.
     """
-    if lines or not sys.stdout.isatty():
+    if lines or not moves(sys.stdout):
         _print_changes(look, say)
         return
     from rich.console import Console

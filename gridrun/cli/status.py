@@ -1,6 +1,7 @@
 """`gridrun status`: how far it is."""
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -17,18 +18,19 @@ def status(
     """How far a sweep is, while it runs or afterwards."""
     from gridrun.state import RUNNING, read_state
     from gridrun.store import Store
+    from gridrun.watch import moves, show_changes
 
     directory = sweep_directory(directory)
+    # What is printed with each change would be printed each second.
+    workers = not watch or moves(sys.stdout)
 
     def look() -> tuple[str, bool]:
         with Store.read(directory) as store:
             state = read_state(store)
-        text = json.dumps(state.as_json()) if as_json else "\n".join(state.as_lines())
-        return text, state.word == RUNNING
+        lines = [json.dumps(state.as_json())] if as_json else state.as_lines(workers=workers)
+        return "\n".join(lines), state.word == RUNNING
 
     if watch:
-        from gridrun.watch import show_changes
-
         show_changes(look, say, lines=as_json)
     else:
         say(look()[0])

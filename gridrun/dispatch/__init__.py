@@ -19,7 +19,7 @@ from gridrun.backends import BACKENDS
 from gridrun.dispatch.pool import Pool, Workers
 from gridrun.errors import InputError
 from gridrun.job import Job
-from gridrun.outcome import Outcome, Piece, Task
+from gridrun.outcome import Outcome, Piece, Task, Working
 from gridrun.signals import Stop
 from gridrun.spec import Run
 
@@ -99,13 +99,14 @@ def dispatch(
     hold: Callable[[], bool] = lambda: False,
     hear: Callable[[Piece], None] = lambda _: None,
     keep: Callable[[Outcome], None] = lambda _: None,
+    look: Callable[[list[Working]], None] = lambda _: None,
 ) -> Iterator[list[Outcome]]:
     """Run tasks and yield outcomes as they arrive, in batches. `tell` gets what the user should know,
     `hear` what trajectories print that take seconds. `keep` commits epochs of a trajectory that runs in this
-    process, which the generator can't yield before it is done.
+    process, which the generator can't yield before it is done. `look` is shown twice a second what slots do.
     While `hold` says so no task is sent for the first time.
 
     Raises: EnvironmentFault if workers can't be had. A task that ends its worker `max_attempts`
     times is an Outcome with a Failure.
     """
-    return Pool(job, workers, max_attempts, stop, tell, hold, hear, keep).run(tasks)
+    return Pool(job, workers, max_attempts, stop, tell, hold, hear, keep, look).run(tasks)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gridrun.dispatch.child import Answer, Death, refuse
 from gridrun.job import Job
-from gridrun.outcome import Failure, Outcome, Piece, Task
+from gridrun.outcome import Failure, Outcome, Piece, Task, Working
 from gridrun.signals import Stop
 
 MOST_BATCH = 1000
@@ -99,6 +99,7 @@ class Pool:
     hold: Callable[[], bool] = lambda: False  # whether to send nothing new for now
     hear: Callable[[Piece], None] = lambda _: None
     keep: Callable[[Outcome], None] = lambda _: None
+    look: Callable[[list[Working]], None] = lambda _: None
     events: "SimpleQueue[Event]" = field(default_factory=SimpleQueue)
     slots: list[Slot] = field(default_factory=list)  # by number
     idle: deque[Slot] = field(default_factory=deque)
@@ -209,6 +210,13 @@ class Pool:
         for errand in self.busy.values():
             errand.slot.check()
             self._listen(errand.slot)
+        self.look([self._working(errand) for errand in self.busy.values()])
+
+    def _working(self, errand: _Errand) -> Working:
+        task = errand.batch[0]
+        known = self.so_far.get(task.trajectory, task.so_far)
+        epochs = 0 if known is None else len(known.history)
+        return Working(errand.slot.number, task, len(errand.batch) - 1, errand.sent_at, epochs)
 
     def _listen(self, slot: Slot) -> None:
         for outcome in slot.epochs():

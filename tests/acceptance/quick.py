@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gridrun.cell import encode_params
 from gridrun.execution import open_sweep
-from gridrun.outcome import Outcome
+from gridrun.outcome import Outcome, Working
 from gridrun.plan import Count
 from gridrun.report.csv import (
     write_best,
@@ -65,6 +65,9 @@ class Watcher:
 
     def __init__(self, saved: Callable[[Sequence[Outcome]], None] = lambda _: None) -> None:
         self.add, self.said = saved, list[str]()
+
+    def look(self, working: Sequence[Working]) -> None:
+        pass
 
     def say(self, message: str) -> None:
         self.said.append(message)

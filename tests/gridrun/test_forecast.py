@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from gridrun.cell import Identity, Params
-from gridrun.forecast import Forecast, tell_seconds
+from gridrun.duration import tell_seconds
+from gridrun.forecast import Forecast
 from gridrun.outcome import Failure, Outcome, Progress
 from gridrun.plan import Plan, count_cells
 from gridrun.spec import Spec
