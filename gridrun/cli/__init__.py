@@ -36,15 +36,20 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
 }
 
+EXIT_CODES = (
+    "Exit codes: 0 complete; 1 finished, some cells failed; 2 bad input;"
+    " 3 the environment (store locked or corrupt, disk full, no workers); 130 interrupted."
+)
+
 app = typer.Typer(
     help="Grid search that finishes what it starts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=EXIT_CODES,
 )
 for name, command in COMMANDS.items():
-    app.command(name=name)(command)
+    app.command(name=name, epilog=EXIT_CODES if name in ("sweep", "try") else None)(command)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridrun.cli.complete import complete_sweep
 from gridrun.directory import newest_directory
 from gridrun.threads import count_threads, thread_limits
 
@@ -16,7 +17,10 @@ Directory = Annotated[
     Path | None,
     # readable=False: what cannot be read is told in one line of ours, not in four of typer's.
     typer.Argument(
-        metavar="[DIR]", readable=False, help="The sweep directory; default: the newest under results/."
+        metavar="[DIR]",
+        readable=False,
+        help="The sweep directory; default: the newest under results/.",
+        autocompletion=complete_sweep,
     ),
 ]
 

@@ -1,23 +1,38 @@
 """`gridrun compare`: two sweeps side by side."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from gridrun.cli.complete import complete_sweep
 from gridrun.cli.printing import say, write
 from gridrun.errors import EnvironmentFault
 
 
+def _sweep(name: str, words: str) -> Any:
+    return typer.Argument(metavar=name, readable=False, help=words, autocompletion=complete_sweep)
+
+
 def compare(
-    one: Annotated[Path, typer.Argument(metavar="A", readable=False, help="A sweep directory.")],
-    other: Annotated[Path, typer.Argument(metavar="B", readable=False, help="Another one.")],
+    one: Annotated[
+        Path,
+        typer.Argument(metavar="A", readable=False, help="A sweep directory.", autocompletion=complete_sweep),
+    ],
+    other: Annotated[
+        Path, typer.Argument(metavar="B", readable=False, help="Another one.", autocompletion=complete_sweep)
+    ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Rows of the table.")] = 10,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", readable=False, help="All pairs, as a CSV; - is stdout.")
     ] = None,
 ) -> None:
-    """Two sweeps where their combinations meet: which is better, and what is beyond noise."""
+    """Two sweeps where their combinations meet: which is better, and what is beyond noise.
+
+    \b
+    gridrun compare results/first results/second
+    gridrun compare results/first results/second --csv pairs.csv
+    """
     from rich.console import Console
 
     from gridrun.report.versus import as_csv, table, tell

@@ -19,7 +19,12 @@ def export(
         typer.Option(metavar="DIR", readable=False, help="The folder to write; default: DIR/export/FORMAT."),
     ] = None,
 ) -> None:
-    """Write the results for another tool: tables, or its own kind of store."""
+    """Write the results for another tool: tables, or its own kind of store.
+
+    \b
+    gridrun export --to csv
+    gridrun export results/lenet-digits --to parquet --out tables
+    """
     from gridrun.report.exporters import export as export_to
 
     done = export_to(sweep_directory(directory), to, out)

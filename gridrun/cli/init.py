@@ -19,7 +19,12 @@ def init(
         ),
     ] = "function",
 ) -> None:
-    """Write a commented grid.toml that runs at once, and a trainer beside it."""
+    """Write a commented grid.toml that runs at once, and a trainer beside it.
+
+    \b
+    gridrun init
+    gridrun init study/grid.toml --kind estimator
+    """
     from gridrun.templates import write_templates
 
     names = " and ".join(str(file) for file in write_templates(path, kind))

@@ -12,7 +12,12 @@ def report(
     directory: Directory = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Rows of the leaderboard.")] = 10,
 ) -> None:
-    """Write DIR/report/ and print the leaderboard."""
+    """Write DIR/report/ and print the leaderboard.
+
+    \b
+    gridrun report
+    gridrun report results/lenet-digits --top 20
+    """
     from rich.console import Console
 
     from gridrun.report import write_and_answer

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridrun.cli.arguments import Directory, sweep_directory
+from gridrun.cli.complete import complete_cell
 from gridrun.cli.printing import note, say, write
 from gridrun.directory import FILE
 from gridrun.errors import InputError
@@ -22,6 +23,7 @@ def show(
         str | None,
         typer.Argument(
             metavar="CELL",
+            autocompletion=complete_cell,
             help="A cell's id, or its beginning; best; '#3', of the leaderboard; lr=0.1,bs=16, parameters;"
             " refit, what was run once more.",
         ),
@@ -33,7 +35,15 @@ def show(
         bool, typer.Option("--follow", help="What a running cell prints, as it comes, until it ends.")
     ] = False,
 ) -> None:
-    """One cell: its parameters, metrics by epoch, output, traceback. Several: one a line."""
+    """One cell: its parameters, metrics by epoch, output, traceback. Several: one a line.
+
+    \b
+    gridrun show best
+    gridrun show 9cb1 results/lenet-digits
+    gridrun show '#3'
+    gridrun show learning_rate=0.1,batch_size=10
+    gridrun show --failed
+    """
     from itertools import chain, islice
 
     from gridrun.results.lines import list_cells, tell_cell

@@ -15,7 +15,13 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object, on one line.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, while the sweep runs.")] = False,
 ) -> None:
-    """How far a sweep is, while it runs or afterwards."""
+    """How far a sweep is, while it runs or afterwards.
+
+    \b
+    gridrun status
+    gridrun status results/lenet-digits --watch
+    gridrun status --json
+    """
     from gridrun.state import RUNNING, read_state
     from gridrun.store import Store
     from gridrun.watch import moves, show_changes

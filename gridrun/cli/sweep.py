@@ -1,18 +1,26 @@
 """`gridrun sweep`: run what is missing."""
 
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gridrun.cli.arguments import read_spec
-from gridrun.cli.printing import say
+from gridrun.cli.printing import note, say
 from gridrun.command import how_to_go_on, how_to_show, same_command, write_command
 from gridrun.directory import FILE, note_command
-from gridrun.errors import Interrupted
+from gridrun.errors import EnvironmentFault, GridrunError, Interrupted
 from gridrun.signals import Stop, drain_on_signals
 from gridrun.terminal import Impatient, many, visible
+
+if TYPE_CHECKING:
+    from gridrun.spec import Run as RunOptions
+    from gridrun.spec import Spec
 
 
 def sweep(
@@ -37,15 +45,27 @@ def sweep(
         typer.Option(metavar="N", help="Stop after N failures; default: when the first 10 fail alike."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")] = False,
+    on_finish: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="A shell command for when the sweep has ended.")
+    ] = None,
 ) -> None:
-    """Run what is missing of a grid; the same command resumes."""
+    """Run what is missing of a grid; the same command resumes.
+
+    \b
+    gridrun sweep
+    gridrun sweep grid.toml --jobs 4 --out results/second
+    gridrun sweep grid.toml --dry-run
+    gridrun sweep grid.toml --retry-failed --on-finish 'gridrun report "$GRIDRUN_DIRECTORY"'
+
+    The command of --on-finish is given to sh when the sweep has ended, however it has, with
+    GRIDRUN_DIRECTORY and GRIDRUN_EXIT_CODE in its environment.
+    """
     from dataclasses import replace
 
     spec = read_spec(grid)
     from gridrun.dispatch import check_backend, open_workers
-    from gridrun.execution import TooManyFailures, open_sweep
     from gridrun.plan import plan_sweep
-    from gridrun.progress import show_progress, tell_plan
+    from gridrun.progress import tell_plan
 
     run = replace(
         spec.run,
@@ -62,6 +82,16 @@ def sweep(
         with open_workers(run) as there:
             say(tell_plan(plan, min(there.count, plan.trajectories)))
         return
+    with _finishing(on_finish, directory):
+        _run(spec, directory, run, grid, retry_failed=retry_failed, quiet=quiet)
+
+
+def _run(
+    spec: "Spec", directory: Path, run: "RunOptions", grid: Path, *, retry_failed: bool, quiet: bool
+) -> None:
+    from gridrun.execution import TooManyFailures, open_sweep
+    from gridrun.progress import show_progress, tell_plan
+
     stop = Stop()
     # From here on nothing that is shown may end the sweep.
     sys.stdout, sys.stderr = Impatient(sys.stdout), Impatient(sys.stderr)
@@ -91,6 +121,28 @@ def sweep(
         )
     if count.failed or again.failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _finishing(command: str | None, directory: Path) -> Iterator[None]:
+    """Run a command of the user's when the block has ended, however it has, and leave its end as it is."""
+    code = EnvironmentFault.exit_code  # of whatever else may end it
+    try:
+        yield
+        code = 0
+    except (GridrunError, typer.Exit) as end:
+        code = end.exit_code
+        raise
+    except KeyboardInterrupt:
+        code = 130
+        raise
+    finally:
+        if command is not None:
+            sys.stdout.flush()
+            given = {"GRIDRUN_DIRECTORY": str(directory.absolute()), "GRIDRUN_EXIT_CODE": str(code)}
+            ended = subprocess.run(["/bin/sh", "-c", command], env={**os.environ, **given}, check=False)
+            if ended.returncode:
+                note(f"--on-finish: {command} ended with exit status {ended.returncode}")
 
 
 def _tell_failures(directory: Path) -> None:

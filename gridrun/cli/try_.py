@@ -18,7 +18,12 @@ def try_(
         typer.Argument(metavar="[NAME=VALUE]...", help="Parameters; the others are the grid's first values."),
     ] = None,
 ) -> None:
-    """One cell, here, in the foreground, with what it prints; nothing is kept."""
+    """One cell, here, in the foreground, with what it prints; nothing is kept.
+
+    \b
+    gridrun try grid.toml
+    gridrun try grid.toml learning_rate=0.1 epochs=2
+    """
     spec = read_spec(grid)
     from gridrun.outcome import Metrics
     from gridrun.results.lines import tell_epoch, tell_params

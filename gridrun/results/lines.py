@@ -1,5 +1,6 @@
 """Results as lines for a terminal: failures by kind, one cell, a list of cells."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from gridrun.directory import files_of, find_holder
 from gridrun.following import read_log
 from gridrun.outcome import COMPLETED, FAILED, Failure, History, Metrics, Output, Progress
 from gridrun.results.failures import Kind, describe_failure, failed_cell
+from gridrun.results.plot import plot
 from gridrun.spec import Spec
 from gridrun.spelling import spell
 from gridrun.store import Store
@@ -55,7 +57,10 @@ def tell_cell(store: Store, spec: Spec, cell: Cell) -> list[str]:
         *(f"  {visible(name)} = {spell(value)}" for name, value in cell.params.items()),
     ]
     if history.metrics:
-        lines += ["", *_table(history.metrics[: cell.budget])]
+        metrics = history.metrics[: cell.budget]
+        lines += ["", *_table(metrics)]
+        curve = plot(visible(spec.metric), [each.get(spec.metric, math.nan) for each in metrics])
+        lines += ["", *curve] if curve else []
     if (log := read_log(store.directory, cell.trajectory)) is not None:
         running = find_holder(store.directory) is not None
         lines += ["", *_tell_output(log, "output so far" if running else "output until it was interrupted")]
