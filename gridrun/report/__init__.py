@@ -16,12 +16,12 @@ from gridrun.report.csv import (
     write_sensitivity,
     write_timings,
 )
-from gridrun.report.curves import draw_curves
 from gridrun.report.html import write_page
+from gridrun.report.pictures.curves import draw_curves
+from gridrun.report.pictures.surfaces import draw_surfaces
+from gridrun.report.pictures.table import draw_table
 from gridrun.report.replacing import replacing, require_directory
 from gridrun.report.summary import write_summary
-from gridrun.report.surfaces import draw_surfaces
-from gridrun.report.tables import draw_table
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import Answer, find_answer
 from gridrun.results.costs import Costs, gather_costs

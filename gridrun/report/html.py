@@ -15,10 +15,11 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from gridrun.report.captions import clip, join, missing, mixed, selected_on, show, show_metric, state, title
-from gridrun.report.curves import colour, label, middle, panels
-from gridrun.report.figures import ACCENT, clipped, drawable
-from gridrun.report.surfaces import Surface, heading, surfaces, undrawn, z_range
+from gridrun.report.pictures.curves import colour, label, middle, panels
+from gridrun.report.pictures.figures import ACCENT
 from gridrun.report.tables import note_on, rows_of
+from gridrun.report.views.scales import clipped, drawable
+from gridrun.report.views.surfaces import Surface, heading, surfaces, undrawn, z_range
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.gather import SHOWN_FAILURES
 from gridrun.terminal import visible

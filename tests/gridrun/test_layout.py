@@ -15,7 +15,7 @@ from gridrun.grid import Grid
 from gridrun.outcome import Outcome
 from gridrun.report import write_report
 from gridrun.report.sentences import tell
-from gridrun.report.surfaces import surfaces, undrawn
+from gridrun.report.views.surfaces import surfaces, undrawn
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import find_answer
 from gridrun.results.layout import Layout

@@ -29,10 +29,10 @@ from gridrun.outcome import Failure, Outcome
 from gridrun.report import write_report
 from gridrun.report.captions import clip, missing, show, show_metrics, state
 from gridrun.report.csv import texts_of
-from gridrun.report.curves import WIDTH, fold
-from gridrun.report.figures import clipped, scale, thin
-from gridrun.report.surfaces import lay_out, surfaces
+from gridrun.report.pictures.curves import WIDTH, fold
 from gridrun.report.tables import leaderboard, note_on, rows_of
+from gridrun.report.views.scales import clipped, scale, thin
+from gridrun.report.views.surfaces import lay_out, surfaces
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.curves import Curve
 from gridrun.spec import Spec
@@ -530,7 +530,7 @@ def test_a_report_survives_any_metric_and_any_axis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     axes: list[list[float]], metrics: list[float], other: str, replicates: int, mode: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("gridrun.report.figures.DPI", 30)
+    monkeypatch.setattr("gridrun.report.pictures.figures.DPI", 30)
     grid = "".join(f"{name} = {values!r}\n" for name, values in zip("ab", axes, strict=False))
     seeds = list(range(replicates))
     text = HEAD + f'mode = "{mode}"\n[grid]\n{grid}[replicate]\nseed = {seeds}\n'

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gridrun.report.captions import caption, clip, show
-from gridrun.report.figures import COLOURS, GREY, INK, clipped, drawable, plain, save
+from gridrun.report.pictures.figures import COLOURS, GREY, INK, plain, save
+from gridrun.report.views.scales import clipped, drawable
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.curves import Curve
 
