@@ -16,7 +16,8 @@ from gridrun.report.csv import (
     write_sensitivity,
     write_timings,
 )
-from gridrun.report.html import write_page
+from gridrun.report.page import write_page
+from gridrun.report.page.source import Source
 from gridrun.report.pictures.curves import draw_curves
 from gridrun.report.pictures.surfaces import draw_surfaces
 from gridrun.report.pictures.table import draw_table
@@ -68,12 +69,11 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
             write_sensitivity(answer, fresh / "sensitivity.csv")
             costs, stamps = gather_costs(result, store)
             write_timings(costs, stamps, fresh / "timings.csv")
-            del stamps
             if len(result.best):
                 draw_table(result, fresh / "table.png")
                 draw_surfaces(result, fresh)
                 draw_curves(result, fresh / "curves.png")
-            write_page(result, fresh / "report.html")
+            write_page(Source(result, answer, costs, stamps, store), fresh / "report.html")
     return result, answer, costs
 
 

@@ -200,11 +200,11 @@ def _edge(edge: Edge, costs: Costs | None) -> str:
     price = many(edge.cells, "cell") if edge.runs else "which every run contains already"
     hours = costs.hours_of(edge) if costs is not None and edge.runs else math.nan
     if isfinite(hours):
-        price += f", about {_duration(hours)} of one worker"
+        price += f", about {duration(hours)} of one worker"
     return f"{visible(edge.axis)} = {show(edge.value)} is the {where}, try {show(edge.try_)} ({price})"
 
 
-def _duration(hours: float) -> str:
+def duration(hours: float) -> str:
     """Hours to read, or what is less in minutes or seconds."""
     for unit, length in (("h", 1.0), ("min", 1 / 60)):
         if hours >= length:
@@ -253,7 +253,7 @@ def _front(result: Aggregate, costs: Costs) -> Iterator[str]:
         shown = [front[round(i * (len(front) - 1) / (SHOWN_FRONT - 1))] for i in range(SHOWN_FRONT)]
         told = list(
             dict.fromkeys(
-                f"{show_metric(float(result.by_budget[at]))} in {_duration(float(costs.seconds[at]) / 3600)}"
+                f"{show_metric(float(result.by_budget[at]))} in {duration(float(costs.seconds[at]) / 3600)}"
                 for at in map(tuple, shown)
             )
         )

@@ -134,7 +134,7 @@ def test_no_module_of_gridrun_loads_what_cnn_core_alone_needs() -> None:
         "    if module.name != 'gridrun.__main__':\n"
         "        with contextlib.suppress(ModuleNotFoundError):  # dask or ray is not installed\n"
         "            importlib.import_module(module.name)\n"
-        "print('gridrun.report.html' in sys.modules, {'numba', 'llvmlite', 'sklearn'} & set(sys.modules))"
+        "print('gridrun.report.page' in sys.modules, {'numba', 'llvmlite', 'sklearn'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "True set()\n"

@@ -1,0 +1,29 @@
+// Bars of the shares of the variance.
+page.panels.matters = (rows) => {
+  const element = document.querySelector('[data-plot="matters"]');
+  if (!element) return;
+  const shown = rows.slice(0, 12).reverse();
+  element.style.minHeight = `${90 + 34 * shown.length}px`;
+  page.picture(element, () => {
+    const { grey } = page.colours();
+    const bar = (name, key, color, pattern) => ({
+      type: "bar",
+      orientation: "h",
+      name,
+      y: shown.map((row) => page.escape(row.term)),
+      x: shown.map((row) => (row[key] === null ? null : 100 * row[key])),
+      marker: { color, pattern: { shape: pattern } },
+      hovertemplate: "%{y}<br>%{x:.1f} %<extra></extra>",
+    });
+    return {
+      data: [bar("by rank", "share_rank", grey, "/"), bar("of the metric", "share", "#21918c", "")],
+      layout: page.layout({
+        barmode: "group",
+        showlegend: true,
+        legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "reversed" },
+        xaxis: { title: { text: "% of the variance" } },
+        yaxis: { type: "category" },
+      }),
+    };
+  });
+};

@@ -1,0 +1,28 @@
+"""Pairs: the metric over two axes as a heat map, for any two; the strongest interplay first."""
+
+from typing import Any
+
+from gridrun.report.page.source import Panel, Source
+from gridrun.report.views.pairs import rank_pairs
+from gridrun.report.views.ranges import range_of
+from gridrun.terminal import visible
+
+
+def _fill(source: Source) -> dict[str, Any]:
+    found = rank_pairs(source.result)
+    return {
+        "pairs": found,
+        "clipped": range_of(source.mean, source.result.spec.mode).note,
+        "metric_name": source.result.spec.metric,
+    }
+
+
+def _data(source: Source) -> dict[str, Any]:
+    found = range_of(source.mean, source.result.spec.mode)
+    return {
+        "first": [[visible(one), visible(other)] for one, other, _ in rank_pairs(source.result)],
+        "range": [found.low, found.high],
+    }
+
+
+PANEL = Panel("pairs", "Pairs", _fill, _data)

@@ -1,0 +1,73 @@
+"""Metrics by epoch of the combinations that a page draws: thinned, so that long runs stay small."""
+
+from typing import Any
+
+import numpy as np
+
+from gridrun.report.views.scales import drawable, thin
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.layout import Floats
+from gridrun.results.ranking import mean_where, std_where
+from gridrun.store import Store
+from gridrun.terminal import visible
+
+MOST_POINTS = 300  # of one curve
+MOST_CURVES = 60  # where all would be too many
+MOST_NUMBERS = 60_000  # in all: 600 kB
+SHOWN_METRICS = 4
+
+
+def gather_histories(result: Aggregate, store: Store) -> dict[str, Any]:
+    """By a combination's number: the epochs that are told, and each metric there, its mean and deviation.
+
+    All combinations where they are few; else the best, the worst, and others evenly chosen by rank.
+    """
+    layout, repeats = result.layout, result.spec.grid.repeats
+    names = [result.spec.metric, *(name for name in result.recorded if name != result.spec.metric)]
+    names = [name for name in names if name in result.recorded][:SHOWN_METRICS]
+    order = result.order.tolist() if not layout.is_budget_alone else [0]
+    if not order or not names:
+        return {}
+    longest = max(result.spec.grid.budgets, default=None)
+    first = len(store.history_of(result.trajectories[order[0] * repeats]).metrics[:longest])
+    points = min(max(first, 1), MOST_POINTS)
+    most = MOST_NUMBERS // (points * len(names) * (2 if repeats > 1 else 1))
+    if first * repeats > 20_000:  # long runs take long to read
+        most = min(most, 12)
+    most = max(6, most if most >= len(order) else min(most, MOST_CURVES))
+    found = {}
+    for place in thin(range(len(order)), most, None):
+        combination = order[place]
+        mine = result.trajectories[combination * repeats : (combination + 1) * repeats]
+        runs = [history for name in mine if (history := store.history_of(name).metrics[:longest])]
+        if not runs:
+            continue
+        length = max(map(len, runs))
+        epochs = [i + 1 for i in thin(range(length), MOST_POINTS, None)]
+        told = {}
+        for number, name in enumerate(names):
+            table = _table(runs, name, epochs)
+            told[str(number)] = _mean_and_deviation(table)
+        found[str(combination)] = {"epochs": epochs, "metrics": told}
+    return {"names": [visible(name) for name in names], "curves": found}
+
+
+def _table(runs: list[Any], name: str, epochs: list[int]) -> Floats:
+    """Shapes: (runs, epochs)."""
+    return drawable([[_value(run, epoch, name) for epoch in epochs] for run in runs])
+
+
+def _value(run: Any, epoch: int, name: str) -> float:
+    return float(run[epoch - 1].get(name, np.nan)) if epoch <= len(run) else np.nan
+
+
+def _mean_and_deviation(table: Floats) -> list[list[float | None]]:
+    columns = table.T
+    there = np.isfinite(columns)
+    mean = mean_where(columns, there)
+    told = [_round(mean)]
+    return [*told, _round(std_where(columns, there, mean))] if len(table) > 1 else told
+
+
+def _round(values: Floats) -> list[float | None]:
+    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values.tolist()]
