@@ -37,7 +37,7 @@ def _repeat(state, what, number, images, labels, times):  # type: ignore[no-unty
             engine.run_forward(state, number, n, np.bool_(True), 0.3, np.uint64(1))
         elif what == 3:
             forward_cross_entropy(logits, size, classes, labels, 0.0, upstream)
-            backward_cross_entropy(upstream, size, classes, labels, 0.0, upstream)
+            backward_cross_entropy(upstream, size, classes, labels, 0.0, upstream, n)
         elif what == 4:
             engine.run_backward(state, number, n, 0.3)
         else:

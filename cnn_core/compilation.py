@@ -1,4 +1,4 @@
-"""Compiles the engine once a machine: one process does it, the others wait for it."""
+"""Compiles kernels once a machine: one process does it, the others wait for it."""
 
 import contextlib
 import fcntl
@@ -25,13 +25,24 @@ def load_engine() -> ModuleType:
 
     Raises: ConfigError if numba is told not to compile.
     """
+    with compiling("engine"):
+        _warm()
+    return engine
+
+
+@contextlib.contextmanager
+def compiling(module: str, *kinds: str) -> Iterator[None]:
+    """Have kernels ready, from the cache or compiled: of this module with these kinds of layers or rules.
+
+    Raises: ConfigError if numba is told not to compile.
+    """
     if numba.config.DISABLE_JIT:
         raise ConfigError("NUMBA_DISABLE_JIT is set, and the layers run compiled only; unset it")
-    if _is_compiled():
-        _warm()
-        return engine
+    if _is_compiled(module, *kinds):
+        yield
+        return
     with _lock():
-        if not _is_compiled():
+        if not _is_compiled(module, *kinds):
             print(
                 "cnn_core: compiling kernels, once on this machine (a few seconds)",
                 file=sys.stderr,
@@ -39,20 +50,21 @@ def load_engine() -> ModuleType:
             )
             cache.sweep()
         with plain_optimisation():
-            _warm()
+            yield
         with contextlib.suppress(OSError):
-            (cache.folder() / _marker()).touch()
-    return engine
+            for name in (module, *kinds):
+                (cache.folder() / _marker(name)).touch()
 
 
-def _is_compiled() -> bool:
+def _is_compiled(module: str, *kinds: str) -> bool:
     folder = cache.folder()
-    return (folder / _marker()).exists() and any(folder.rglob("engine.run-*.nbc"))
+    markers = all((folder / _marker(name)).exists() for name in (module, *kinds))
+    return markers and any(folder.rglob(f"{module}.run-*.nbc"))
 
 
-def _marker() -> str:
-    """What says that this CPU's kernels are there: a directory may be shared by several kinds of them."""
-    machine = repr(cpu_target.target_context.codegen().magic_tuple())
+def _marker(name: str) -> str:
+    """What says that this CPU's kernels are there: a directory may be shared by several kinds of CPUs."""
+    machine = repr((cpu_target.target_context.codegen().magic_tuple(), name))
     return f"{hashlib.sha256(machine.encode()).hexdigest()[:8]}.compiled"
 
 

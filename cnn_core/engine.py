@@ -170,7 +170,7 @@ def run(  # type: ignore[no-untyped-def]
         total += loss
         if not np.isfinite(loss):
             return loss
-        backward_cross_entropy(dy, size, classes, chosen[:n], smoothing, dy)
+        backward_cross_entropy(dy, size, classes, chosen[:n], smoothing, dy, n)
         for number in range(table.shape[0] - 1, -1, -1):
             run_backward(state, number, n, dropout_rate)
         update(state, rate)

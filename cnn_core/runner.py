@@ -1,4 +1,4 @@
-"""What trains and evaluates a network: the engine where it has kernels for all of it, else layer by layer."""
+"""What trains and evaluates a network: the engine, the loop over the textbook's layers, or Python."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.fuse import Program, fuse
-from cnn_core.layers import CrossEntropy, Layer
+from cnn_core.layers import LAYERS, CrossEntropy, Layer
 from cnn_core.optimisers import Rule
 from cnn_core.scores import judge
 
@@ -41,6 +41,8 @@ def choose(layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) 
     program = fuse(layers, shape)
     if program is not None:
         return _Fused(program, loss)
+    if all(type(layer) in LAYERS.values() for layer in layers):
+        return _Looped(layers, shape, loss)
     return _Composed(layers, shape, loss)
 
 
@@ -76,6 +78,51 @@ class _Fused:
     def trained(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found: tuple[NDArray[np.float32], NDArray[np.float32]] = self._engine.trained(
             self._state, self._program
+        )
+        return found
+
+
+class _Looped:
+    """A compiled loop over layers that have kernels each."""
+
+    def __init__(self, layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) -> None:
+        self._layers, self._shape, self._loss = layers, shape, loss
+
+    def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
+        from cnn_core import compilation
+
+        with compilation.compiling("loop", *(type(layer).__name__ for layer in self._layers)):
+            from cnn_core import loop
+
+            self._state = loop.allocate(self._layers, self._shape, parameters, statistics, batch)
+            loop.warm(self._state)
+        self._loop: Any = loop
+        self._order, self._statistics = loop.places(self._layers, self._shape), len(statistics)
+        self._compiling, self._ready = compilation.compiling, False
+
+    def train_epoch(
+        self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
+    ) -> float:
+        if not self._ready:
+            parts = (type(part).__name__ for part in (rule.optimiser, *rule.regularisers))
+            with self._compiling("loop", *parts):
+                self._loop.lay_out(self._state, rule)
+            self._ready = True
+        loss = self._loop.train_epoch(
+            self._state, images, labels, order, batch, rate, key, rule, self._loss.smoothing
+        )
+        return float(loss)
+
+    def predict(self, images: Array) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._loop.predict(self._state, images)
+        return logits
+
+    def evaluate(self, images: Array, labels: Array) -> Scores:
+        return judge(self.predict(images), labels)
+
+    def trained(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found: tuple[NDArray[np.float32], NDArray[np.float32]] = self._loop.trained(
+            self._state, self._order, self._statistics
         )
         return found
 

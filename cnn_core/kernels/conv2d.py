@@ -91,7 +91,7 @@ def forward_conv2d(x, x_size, places, places_n, taps, taps_n, packed, width, pai
     for image in range(n):
         for k in range(0, width, LANES):
             for first in range(0, places_n, TILE):
-                _add_tile(
+                add_tile(
                     x, image * x_size, places, places_n, first, taps, taps_n, packed, k, width,
                     packed, taps_n * width + k, np.int64(0),
                     y, image * y_size + k, width, paired,
@@ -115,7 +115,7 @@ def backward_conv2d(  # type: ignore[no-untyped-def]
     for image in range(n):
         for k in range(0, width, LANES):
             for first in range(0, taps_n, TILE):
-                _add_tile(
+                add_tile(
                     x, image * x_size, taps, taps_n, first, places, places_n, dy, image * dy_size + k, width,
                     dpacked, k, width, dpacked, k, width, paired,
                 )  # fmt: skip
@@ -183,12 +183,12 @@ def backward_pooled_conv2d(  # type: ignore[no-untyped-def]
                     end += some
                 if wants_dx:
                     corner = image * x_size + corners[window * 5]
-                    _add_rows(
+                    add_rows(
                         frames, patch_w, patch_n, bases, np.int64(0), values, end, dx, corner, patch_x, None
                     )
         for k in range(filters):
             begin = filters + k * listed
-            _add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
+            add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
 
 
 @kernel
@@ -198,7 +198,7 @@ def images_together(x_size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_tile(  # type: ignore[no-untyped-def]
+def add_tile(  # type: ignore[no-untyped-def]
     a, a_at, rows, rows_n, first, steps, steps_n, b, b_at, b_step, start, start_at, start_step,
     c, c_at, c_step, paired,
 ):  # fmt: skip
@@ -216,7 +216,7 @@ def _add_tile(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
+def add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
     """c[c_rows] += sum over t from begin to end of values[t] a[bases[t] + a_rows], vector by vector.
 
     Only the first row_n numbers of each vector are added, or all of them where it is None.

@@ -39,9 +39,12 @@ def forward_cross_entropy(logits, size, classes, labels, smoothing, probabilitie
 
 
 @kernel
-def backward_cross_entropy(probabilities, size, classes, labels, smoothing, dlogits):  # type: ignore[no-untyped-def]
-    """dlogits = (p - t) / N: the gradient of the mean loss. Shapes: as in the forward pass."""
-    share = probabilities.dtype.type(1.0 / labels.size)
+def backward_cross_entropy(probabilities, size, classes, labels, smoothing, dlogits, n):  # type: ignore[no-untyped-def]
+    """dlogits = (p - t) / n: the gradient of the mean loss of n images, some or all of them here.
+
+    Shapes: as in the forward pass.
+    """
+    share = probabilities.dtype.type(1.0 / n)
     for image in range(labels.size):
         for k in range(classes):
             dlogits[image * size + k] = probabilities[image * size + k] * share

@@ -79,8 +79,8 @@ def allocate(
         for name, value in columns.items():
             row[name] = value
     state = State(
-        table, np.array(layout.offsets, np.int64), _zeros(layout.size, dtype), _zeros(layout.codes, np.uint8),
-        _zeros(2 * LANES, np.float64), _zeros(layout.listed, np.int64),
+        table, np.array(layout.offsets, np.int64), zeros(layout.size, dtype), zeros(layout.codes, np.uint8),
+        zeros(2 * LANES, np.float64), zeros(layout.listed, np.int64),
         network.parameters, layout.gradient, layout.statistics, batch,
     )  # fmt: skip
     state.memory[: network.parameters] = parameters
@@ -90,7 +90,7 @@ def allocate(
     return state
 
 
-def _zeros(count: int, dtype: Any) -> NDArray[Any]:
+def zeros(count: int, dtype: Any) -> NDArray[Any]:
     """An array that begins at a cache line: a vector across two takes two loads."""
     size = np.dtype(dtype).itemsize
     whole = np.zeros(count + SLACK + CACHE_LINE // size, dtype)

@@ -211,6 +211,45 @@ def multiply(_typing, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def divide(_typing, a, b):  # type: ignore[no-untyped-def]
+    """a / b"""
+    return a(a, a), lambda _c, builder, _s, args: builder.fdiv(*args)
+
+
+@intrinsic
+def root(_typing, a):  # type: ignore[no-untyped-def]
+    """The square root of a."""
+
+    def codegen(_context, builder, _signature, args):  # type: ignore[no-untyped-def]
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [args[0].type]), args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def power_of_two(_typing, a):  # type: ignore[no-untyped-def]
+    """2^a, for whole numbers from -126 to 127 in float32."""
+
+    def codegen(_context, builder, _signature, args):  # type: ignore[no-untyped-def]
+        whole = ir.VectorType(_INT, a.lanes)
+        exponent = builder.add(builder.fptosi(args[0], whole), ir.Constant(whole, [127] * a.lanes))
+        bits = builder.shl(exponent, ir.Constant(whole, [23] * a.lanes))
+        return builder.bitcast(bits, args[0].type)
+
+    return a(a), codegen
+
+
+@intrinsic
+def lanes_of(_typing, like):  # type: ignore[no-untyped-def]
+    """The vector 0, 1, 2, ..."""
+
+    def codegen(context, _builder, _signature, _args):  # type: ignore[no-untyped-def]
+        return ir.Constant(context.get_value_type(like), list(map(float, range(like.lanes))))
+
+    return like(like), codegen
+
+
+@intrinsic
 def where_less(_typing, a, b, yes, no):  # type: ignore[no-untyped-def]
     """`yes` in the lanes where a < b, `no` elsewhere; a NaN is not less than anything."""
     return yes(a, a, yes, yes), _chooser("<")

@@ -305,7 +305,7 @@ def test_an_interrupt_ends_an_epoch_before_its_end(monkeypatch: pytest.MonkeyPat
 @njit
 def cross_entropy(logits: Array, classes: int, labels: Array, smoothing: float, p: Array, d: Array) -> float:
     loss = forward_cross_entropy(logits, classes, classes, labels, smoothing, p)
-    backward_cross_entropy(p, classes, classes, labels, smoothing, d)
+    backward_cross_entropy(p, classes, classes, labels, smoothing, d, len(labels))
     return float(loss)
 
 

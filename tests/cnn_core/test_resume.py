@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cnn_core
-from cnn_core import ConfigError, checkpoint, compilation, composed
+from cnn_core import ConfigError, checkpoint, compilation, loop
 from cnn_core.checkpoint import Keeper
 
 SMALL: dict[str, Any] = {
@@ -30,7 +30,7 @@ def comparable(**params: Any) -> Iterator[dict[str, Any]]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The learning rates of the epochs that were really run; a checkpoint after each of them."""
     rates = list[float]()
-    for runner in (compilation.load_engine(), composed):
+    for runner in (compilation.load_engine(), loop):
         train_epoch: Any = runner.train_epoch
 
         def note(*args: Any, train_epoch: Any = train_epoch) -> float:

@@ -1,0 +1,162 @@
+"""From any textbook layers to the table that loop.py runs and the memory it runs on."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, typeof, types
+from numpy.typing import NDArray
+
+from cnn_core.architecture import flat_order, shapes_before
+from cnn_core.kernels.layout import zeros
+from cnn_core.kernels.operations import OPERATION, OPERATIONS, Operation, State
+from cnn_core.kernels.operations.operation import align
+from cnn_core.kernels.pointer import address
+from cnn_core.kernels.simd import LANES
+from cnn_core.layers import Flatten, Layer, Linear
+
+Shape = tuple[int, ...]
+
+CHUNK_BYTES, CHUNK_IMAGES = 512 * 1024, 16
+"""Images that go through the layers together: as many as this share of the second cache holds, or enough."""
+
+
+def allocate(
+    layers: Sequence[Layer], shape: Shape, parameters: NDArray[Any], statistics: NDArray[Any], batch: int
+) -> State:
+    """Lay the network out for batches of so many images, with copies of its parameters and statistics."""
+    order = places(layers, shape)
+    size = _Plan(layers, shape, order.size, statistics.size, 1).per_image
+    chunk = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (4 * size)))
+    waits = sum(len(OPERATIONS[type(layer)].passes) > 1 for layer in layers)
+    plan = _Plan(layers, shape, order.size, statistics.size, max(batch, chunk) if waits else chunk)
+    state = State(
+        np.zeros(len(plan.rows), OPERATION), np.array([*plan.offsets, 0], np.int64),
+        zeros(plan.size, np.float32), np.zeros(plan.summed + LANES), order.size, plan.gradient,
+        plan.statistics,
+        _last_channels(shape), plan.input["y"], plan.input["y_size"], plan.output["y"], plan.output["y_size"],
+        plan.output["dy"], plan.output["outputs"], batch, chunk,
+    )  # fmt: skip
+    for number, columns in enumerate(plan.rows):
+        for name, value in columns.items():
+            state.table[name][number] = value
+    _link(state, plan.kernels)
+    state.memory[: order.size] = parameters[order]
+    state.memory[plan.statistics : plan.statistics + statistics.size] = statistics
+    return state
+
+
+def _link(state: State, kernels: list[dict[str, Any]]) -> None:
+    """Compile what these operations use, and no more, and note where it is."""
+    kinds = (
+        from_dtype(OPERATION), typeof(state), types.int64, types.int64, types.boolean, types.uint64,
+    )  # fmt: skip
+    for number, own in enumerate(kernels):
+        for name, kernel in own.items():
+            state.table[name][number] = address(kernel, *kinds)
+
+
+def places(layers: Sequence[Layer], shape: Shape) -> NDArray[np.int64]:
+    """Where each of the loop's parameters is among a checkpoint's.
+
+    In the loop all is channels last: weights as (K, R, S, C), what follows Flatten as (H, W, C), and a layer
+    norm's gamma and beta, which a checkpoint has as (C, H, W).
+    """
+    found, at, images = [np.zeros(0, np.int64)], 0, Shape()
+    for layer, before in zip(layers, shapes_before(layers, shape), strict=True):
+        if len(before) == 3:
+            images = before if isinstance(layer, Flatten) else ()
+        for name, array in layer.parameters(before, np.random.default_rng(0)).items():
+            axes = array.shape
+            if images and name != "bias":
+                axes = (*axes[:-1], *images)
+            own = np.arange(at, at + array.size).reshape(axes)
+            if len(before) == 3 or (images and name != "bias"):
+                own = np.moveaxis(own, -3, -1) if own.ndim > 2 else own
+            found.append(own.ravel())
+            at += array.size
+        if isinstance(layer, Linear):
+            images = ()
+    return np.argsort(flat_order(layers, shape))[np.concatenate(found)]
+
+
+Columns = dict[str, Any]
+
+
+class _Plan:
+    """Places one layer after another, with room for `slots` images."""
+
+    def __init__(
+        self, layers: Sequence[Layer], shape: Shape, parameters: int, statistics: int, slots: int
+    ) -> None:
+        self.slots, self.size, self.per_image, self.summed = slots, 0, 0, 0
+        self.offsets: list[int] = []
+        self.rows: list[Columns] = []
+        self.kernels: list[dict[str, Any]] = []
+        self.numbers(parameters)
+        self.gradient = self.numbers(parameters)
+        self.statistics = self.numbers(statistics)
+        self._at = self._kept = 0
+        self.after, self.wants_dx = _last_channels(shape), False
+        self.input = self.output = self._place(self.after)
+        for layer, before in zip(layers, shapes_before(layers, shape), strict=True):
+            self._add(layer, before, OPERATIONS[type(layer)])
+
+    def numbers(self, count: int) -> int:
+        found = self.size
+        self.size += align(count + 4 * LANES)
+        return found
+
+    def numbers_per_image(self, count: int) -> int:
+        self.per_image += align(count)
+        return self.numbers(align(count) * self.slots)
+
+    def sums(self, count: int) -> int:
+        self.summed += count
+        return self.summed - count
+
+    def table(self, values: list[int]) -> int:
+        self.offsets += values
+        return len(self.offsets) - len(values)
+
+    def _place(self, shape: tuple[int, int, int]) -> Columns:
+        count = math.prod(shape)
+        y, dy = self.numbers_per_image(count), self.numbers_per_image(count)
+        return {"y": y, "dy": dy, "y_size": align(count), "outputs": count}
+
+    def _add(self, layer: Layer, before: Shape, operation: Operation) -> None:
+        self.before, self.after = self.after, _last_channels(layer.output_shape(before))
+        if isinstance(layer, Flatten):
+            return
+        x, self.output = self.output, self._place(self.after)
+        names = zip("hwcpqk", (*self.before, *self.after), strict=True)
+        arrays = [*layer.parameters(before, np.random.default_rng(0)).values()]
+        bias = self._at + (arrays[0].size if arrays else 0)
+        common = dict(names) | {
+            "x": x["y"], "dx": x["dy"], "x_size": x["y_size"], "inputs": x["outputs"], **self.output,
+            "framed": x["y"], "framed_size": x["y_size"],
+            "weight": self._at, "bias": bias, "dweight": self.gradient + self._at,
+            "dbias": self.gradient + bias, "stats": self.statistics + self._kept, "wants_dx": self.wants_dx,
+        }  # fmt: skip
+        common |= operation.columns(layer, self)
+        for turn, own in enumerate(operation.passes):
+            kernels = {"forward": own.forward}
+            if self.wants_dx or arrays:
+                kernels["backward"] = own.backward
+            if turn == 0:
+                kernels |= {
+                    name: kernel
+                    for name, kernel in (("prepare", operation.prepare), ("finish", operation.finish))
+                    if kernel is not None
+                }
+            self.rows.append(common | {"waits": turn > 0, "number": len(self.rows)})
+            self.kernels.append(kernels)
+        self.wants_dx |= bool(arrays)
+        self._at += sum(array.size for array in arrays)
+        self._kept += sum(array.size for array in layer.statistics(before).values())
+
+
+def _last_channels(shape: Shape) -> tuple[int, int, int]:
+    """(H, W, C); what is no image is one position."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else (1, 1, math.prod(shape))

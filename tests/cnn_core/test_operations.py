@@ -1,0 +1,180 @@
+"""The compiled loop over any layers gives the textbook's numbers, but for rounding in float32."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from numba import njit
+from scipy import special
+
+from cnn_core import ConfigError, Network, compilation, loop
+from cnn_core.architecture import flat_order, weights
+from cnn_core.kernels import functions, simd
+from cnn_core.kernels.operations import OPERATIONS
+from cnn_core.layers import (
+    GELU,
+    LAYERS,
+    BatchNorm2d,
+    Conv2d,
+    CrossEntropy,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    SiLU,
+    SpatialDropout,
+    Tanh,
+)
+from cnn_core.optimisers import SGD, Rule
+from tests.cnn_core.cases import CASES, Case, name
+from tests.cnn_core.test_network import BETWEEN
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Step:
+    """One step of the loop at rate 0, and the textbook's with the same numbers and the same noise."""
+
+    def __init__(self, network: Network, images: Array, labels: Array, key: int = 5) -> None:
+        layers, shape, loss = network.layers, network.shapes[0], network.loss
+        order, places = flat_order(layers, shape), loop.places(layers, shape)
+        flat, running = (
+            np.concatenate([np.zeros(0), *(a.ravel() for own in arrays for a in own.values())])
+            for arrays in (network.parameters, network.statistics)
+        )
+        with compilation.compiling("loop", *(type(layer).__name__ for layer in layers)):
+            self.state = loop.allocate(layers, shape, flat[order], running, len(images))
+            loop.warm(self.state)
+        self.logits = loop.predict(self.state, images)
+        rule = Rule(SGD(), [], weights(layers, shape))
+        rule.begin(flat.astype(np.float32))
+        self.loss = loop.train_epoch(
+            self.state, images, labels.astype(np.int32), np.arange(len(images)), len(images), 0.0, key, rule,
+            loss.smoothing,
+        )  # fmt: skip
+        own = np.empty(flat.size)
+        own[places] = self.state.memory[self.state.gradient :][: flat.size]
+        self.gradient = np.empty(flat.size)
+        self.gradient[order] = own
+        self.statistics = loop.trained(self.state, places, running.size)[1]
+
+    def noise(self, network: Network, count: int) -> list[Array | None]:
+        """What the textbook is given to drop what the loop has dropped."""
+        found, rows, state = list[Array | None](), iter(self.state.table), self.state
+        image: tuple[int, ...] = ()
+        for layer, before in zip(network.layers, network.shapes, strict=False):
+            image = before if len(before) == 3 else image
+            own = [next(rows) for _ in OPERATIONS[type(layer)].passes]
+            if not isinstance(layer, Dropout | SpatialDropout):
+                found.append(None)
+                continue
+            op, size = own[0], math.prod(before)
+            x, y = (
+                np.stack([state.memory[op[at] + n * op["x_size"] :][:size] for n in range(count)])
+                for at in ("x", "y")
+            )
+            kept = ((y != 0) | (x == 0)).astype(float)
+            if len(image) == 3:
+                kept = kept.reshape(count, *image[1:], image[0]).transpose(0, 3, 1, 2)
+                kept = kept.reshape(count, *before)
+            found.append(kept.min(axis=(2, 3)) if isinstance(layer, SpatialDropout) else kept)
+        return found
+
+
+def assert_equals_textbook(network: Network, images: Array, labels: Array) -> None:
+    logits = network.logits(images)
+    step = Step(network, images, labels)
+    np.testing.assert_allclose(step.logits, logits, rtol=2e-4, atol=2e-4 * np.abs(logits).max() + 1e-5)
+    noise = step.noise(network, len(images))
+    loss, gradients = network.gradients(images, labels, noise)
+    assert step.loss == pytest.approx(loss, rel=1e-4)
+    wanted = np.concatenate([np.zeros(0), *(a.ravel() for own in gradients for a in own.values())])
+    np.testing.assert_allclose(step.gradient, wanted, rtol=1e-3, atol=3e-4 * np.abs(wanted).max() + 1e-6)
+    running = np.concatenate([np.zeros(0), *(a.ravel() for own in network.statistics for a in own.values())])
+    np.testing.assert_allclose(step.statistics, running, rtol=1e-4, atol=1e-4)
+
+
+def move_away_from_0(network: Network, rng: np.random.Generator) -> None:
+    """What is 0 looks like dropped."""
+    for own in network.parameters:
+        for array in own.values():
+            array += 0.1 * rng.standard_normal(array.shape)
+
+
+def test_every_layer_of_the_textbook_has_kernels() -> None:
+    assert set(OPERATIONS) == set(LAYERS.values())
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_a_layers_kernels_equal_the_textbook(case: Case) -> None:
+    """Behind a layer with parameters, whose gradient is what dx makes it; before another."""
+    layer, shape = case
+    before: list[Layer] = [Conv2d(shape[0], 1)] if len(shape) == 3 else [Linear(shape[0])]
+    network = Network([*before, layer, Flatten(), Linear(3)], shape, dtype=np.float64)
+    rng = np.random.default_rng(1)
+    move_away_from_0(network, rng)
+    assert_equals_textbook(network, rng.standard_normal((4, *shape)), rng.integers(3, size=4))
+
+
+@given(st.lists(st.sampled_from(BETWEEN), min_size=1, max_size=6), st.booleans(), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_any_network_has_the_textbooks_gradients(between: list[Layer], pooled: bool, seed: int) -> None:
+    end = [GlobalAvgPool2d()] if pooled else [Flatten(), Dropout(0.2)]
+    layers, shape = [Conv2d(2, 3), *between, *end, Linear(3)], (2, 8, 7)
+    try:
+        network = Network(layers, shape, loss=CrossEntropy(0.1), seed=seed, dtype=np.float64)
+    except ConfigError:  # a layer that does not fit what the ones before it left
+        reject()
+    rng = np.random.default_rng(seed)
+    move_away_from_0(network, rng)
+    assert_equals_textbook(network, rng.random((4, *shape)), rng.integers(3, size=4))
+
+
+WIDE: list[list[Layer]] = [
+    [Conv2d(20, 3, padding=1), BatchNorm2d(), Tanh(), MaxPool2d(3, 2, 1), Conv2d(37, 3), BatchNorm2d(),
+     SiLU(), GlobalAvgPool2d(), Linear(33), ReLU(), Linear(4)],
+    [Conv2d(17, 2, stride=2), LayerNorm(), GELU(), Flatten(), LayerNorm(), Flatten(), Linear(19), Tanh(),
+     Flatten(), Linear(4)],
+    [Flatten(), Linear(144), ReLU(), Linear(4)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", WIDE, ids=str)
+def test_more_images_than_go_through_together_and_more_channels_than_a_vector_has(
+    layers: list[Layer],
+) -> None:
+    network = Network(layers, (2, 9, 8), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    assert_equals_textbook(network, rng.random((41, 2, 9, 8)), rng.integers(4, size=41))
+
+
+@njit
+def over(x: Array, y: Array, what: int) -> None:
+    for i in range(0, x.size, simd.LANES):
+        v = simd.load(x, i)
+        if what == 0:
+            simd.store(y, i, functions.exponential(v))
+        elif what == 1:
+            simd.store(y, i, functions.hyperbolic_tangent(v))
+        else:
+            simd.store(y, i, functions.normal_below(v, functions.bell(v)))
+
+
+@pytest.mark.parametrize(("what", "wanted"), [(0, np.exp), (1, np.tanh), (2, special.ndtr)], ids=str)
+def test_functions_of_vectors_are_scipys(what: int, wanted: Any) -> None:
+    x = np.linspace(-30, 30, 16 * 6000).astype(np.float32)
+    x[:16] = 0, -0.0, np.nan, np.inf, -np.inf, 1e-20, -1e-20, 87, -87, -1e30, 3, 4, 5, 6, 7, 8
+    y = np.empty(x.size + simd.SLACK, np.float32)
+    over(x, y, what)
+    with np.errstate(over="ignore"):
+        exact = wanted(x.astype(np.float64))
+    near = np.isfinite(x) & (np.abs(exact) < 1e38)
+    np.testing.assert_allclose(y[: x.size][near], exact[near], rtol=5e-7, atol=3e-7 if what == 2 else 2e-38)
+    assert np.isnan(y[2])
