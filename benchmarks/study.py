@@ -23,6 +23,9 @@ from joblib import Parallel, delayed
 
 from benchmarks import report_loops
 from cnn_core import datasets, train
+from cnn_core.architecture import build_layers
+from cnn_core.config import Config
+from cnn_core.optimisers import SGD
 from gridrun.errors import GridrunError
 from gridrun.store import Store
 
@@ -48,8 +51,9 @@ def train_torch_cell(learning_rate: float, dropout_rate: float, epochs: int, bat
         split="test",
         validation_size=None,
     )
-    network = torch_network.build((1, 28, 28), 10, dropout_rate=dropout_rate)
-    trainer = torch_network.Trainer(network, images.train_x, images.train_y, learning_rate)
+    shape = 1, 28, 28
+    network = torch_network.build(build_layers(Config(dropout_rate=dropout_rate), shape, 10), shape)
+    trainer = torch_network.Trainer(network, images.train_x, images.train_y, SGD(), learning_rate)
     rng, rate, found = np.random.default_rng(0), learning_rate, []
     for epoch in range(epochs):
         rate *= 0.95**epoch

@@ -1,10 +1,10 @@
-"""The study's network in PyTorch, eager, one thread: what `make bench` holds cnn_core against.
+"""A network of cnn_core's layers in PyTorch, eager, one thread: what `make bench` holds cnn_core against.
 
 The same layers, data, batch order and number of steps, written as its users write it, with what is known to
-cost nothing left in: no DataLoader, batches picked by index, gradients set to None, `fused` SGD.
+cost nothing left in: no DataLoader, batches picked by index, gradients set to None, `fused` optimisers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,38 +12,47 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cnn_core import layers as ours
+from cnn_core.architecture import shapes_before
+from cnn_core.layers import Layer
+from cnn_core.optimisers import SGD, Adam, Momentum, Optimiser
 
-def build(
-    shape: tuple[int, int, int],
-    classes: int,
-    conv_channels: Sequence[int] = (6, 16),
-    kernel_size: int = 5,
-    dropout_rate: float = 0.3,
-) -> nn.Sequential:
-    """Return the network that `cnn_core.architecture.build_layers` lays out."""
-    channels, height, width = shape
-    layers: list[nn.Module] = []
-    for number, filters in enumerate(conv_channels):
-        layers.append(nn.Conv2d(channels, filters, kernel_size))
-        if number == 0:
-            layers.append(nn.BatchNorm2d(filters))
-        layers.append(nn.ReLU())
-        if number == 0:
-            layers.append(nn.Dropout(dropout_rate))
-        layers.append(nn.MaxPool2d(2))
-        channels, height, width = filters, (height - kernel_size + 1) // 2, (width - kernel_size + 1) // 2
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, classes))
+MODULES: dict[type[Layer], Callable[[Any, tuple[int, ...]], nn.Module]] = {
+    ours.Conv2d: lambda o, s: nn.Conv2d(s[0], o.filters, o.size, o.stride, o.padding),
+    ours.Linear: lambda o, s: nn.Linear(s[0], o.outputs),
+    ours.BatchNorm2d: lambda _, s: nn.BatchNorm2d(s[0]),
+    ours.GroupNorm: lambda o, s: nn.GroupNorm(o.groups, s[0]),
+    ours.ReLU: lambda _, __: nn.ReLU(),
+    ours.GELU: lambda _, __: nn.GELU(),
+    ours.Tanh: lambda _, __: nn.Tanh(),
+    ours.Dropout: lambda o, _: nn.Dropout(o.rate),
+    ours.MaxPool2d: lambda o, _: nn.MaxPool2d(o.size, o.stride, o.padding),
+    ours.Flatten: lambda _, __: nn.Flatten(),
+}
+
+OPTIMISERS: dict[type[Optimiser], Callable[[Any, Any, float], torch.optim.Optimizer]] = {
+    SGD: lambda _, p, rate: torch.optim.SGD(p, lr=rate, fused=True),
+    Momentum: lambda o, p, rate: torch.optim.SGD(p, lr=rate, momentum=o.momentum, fused=True),
+    Adam: lambda o, p, rate: torch.optim.Adam(p, rate, (o.beta1, o.beta2), o.epsilon, fused=True),
+}
+
+
+def build(layers: Sequence[Layer], shape: tuple[int, ...]) -> nn.Sequential:
+    """The same layers as PyTorch's."""
+    pairs = zip(layers, shapes_before(layers, shape), strict=True)
+    return nn.Sequential(*(MODULES[type(layer)](layer, before) for layer, before in pairs))
 
 
 class Trainer:
     """A network, its optimiser and its images as tensors."""
 
     def __init__(
-        self, network: nn.Sequential, images: NDArray[np.float32], labels: NDArray[np.int32], rate: float
-    ) -> None:
+        self, network: nn.Sequential, images: NDArray[np.float32], labels: NDArray[np.int32],
+        optimiser: Optimiser, rate: float,
+    ) -> None:  # fmt: skip
         torch.set_num_threads(1)
         self.network = network
-        self.optimiser = torch.optim.SGD(network.parameters(), lr=rate)
+        self.optimiser = OPTIMISERS[type(optimiser)](optimiser, network.parameters(), rate)
         self.loss = nn.CrossEntropyLoss()
         self.images = torch.from_numpy(np.array(images))
         self.labels = torch.from_numpy(labels.astype(np.int64))

@@ -5,10 +5,12 @@ cnn_core take turns on the same images in the same order, evaluation excluded, a
 count. Ratios are medians of the pairs' ratios; microseconds are medians too.
 """
 
+import math
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,16 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.report_loops import seconds_per_image
-from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
-from cnn_core.compilation import load_engine
+from cnn_core.architecture import (
+    build_layers,
+    build_rule,
+    initial_parameters,
+    initial_statistics,
+    shapes_before,
+)
 from cnn_core.config import Config
-from cnn_core.fuse import CONV, LINEAR, fuse
+from cnn_core.layers import Conv2d, CrossEntropy, Linear
+from cnn_core.runner import choose
 
 PAIRS = 7
 LOOP_IMAGES = 30
@@ -27,27 +35,41 @@ LOOP_IMAGES = 30
 
 @dataclass(frozen=True)
 class Setup:
-    """A network and what it is fed."""
+    """A network and what it is fed; `options` of its configuration, whose defaults are the study's."""
 
     batch: int
     shape: tuple[int, int, int] = (1, 28, 28)
-    channels: tuple[int, ...] = (6, 16)
-    size: int = 5
     images: int = 600
     epochs: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        return Config(batch_size=self.batch, **self.options)
 
 
-STUDY = [Setup(batch) for batch in (1, 3, 5, 10, 30, 128)]
+def _batches(*batches: int, **more: Any) -> list[Setup]:
+    return [Setup(batch, **more) for batch in batches]
+
+
+STUDY = _batches(1, 3, 5, 10, 30, 128)
+GELU_ADAM = {
+    "norm": "group", "norm_at": "all", "activation": "gelu", "optimizer": "adam", "dropout_rate": 0.0,
+}  # fmt: skip
+TANH_MOMENTUM = {"norm_at": "all", "activation": "tanh", "momentum": 0.9, "dropout_rate": 0.0}
+PADDED = {"conv_channels": (32, 64, 128), "kernel_size": 3, "padding": 1}
+WIDE = {"conv_channels": (32, 64), "kernel_size": 3}
+CIFAR = 3, 32, 32
 OTHERS = [
+    *(("group norm, GELU, Adam", s) for s in _batches(1, 3, 5, 10, 30, 128, options=GELU_ADAM)),
+    *(("batch norms, tanh, momentum", s) for s in _batches(1, 3, 5, 10, 30, 128, options=TANH_MOMENTUM)),
+    *(("[32, 64, 128], kernel 3, padding 1, 3x32x32", s)
+      for s in _batches(1, 10, 30, 128, shape=CIFAR, options=PADDED)),
     ("MNIST shape, 60,000 images, 5 epochs", Setup(30, images=60_000, epochs=5)),
-    ("CIFAR-10 shape, 3x32x32", Setup(10, shape=(3, 32, 32))),
-    ("CIFAR-10 shape, 3x32x32", Setup(30, shape=(3, 32, 32))),
-    ("CIFAR-10 shape, 3x32x32", Setup(128, shape=(3, 32, 32))),
-    ("conv_channels [32, 64], kernel 3", Setup(1, channels=(32, 64), size=3)),
-    ("conv_channels [32, 64], kernel 3", Setup(10, channels=(32, 64), size=3)),
-    ("conv_channels [32, 64], kernel 3", Setup(128, channels=(32, 64), size=3)),
-    ("conv_channels [32, 64], 3x32x32", Setup(30, shape=(3, 32, 32), channels=(32, 64), size=3)),
-]
+    *(("CIFAR-10 shape, 3x32x32", s) for s in _batches(10, 30, 128, shape=CIFAR)),
+    *(("conv_channels [32, 64], kernel 3", s) for s in _batches(1, 10, 128, options=WIDE)),
+    ("conv_channels [32, 64], 3x32x32", Setup(30, shape=CIFAR, options=WIDE)),
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,21 +87,19 @@ class Pair:
     def __init__(self, setup: Setup) -> None:
         from benchmarks import torch_network
 
-        self.setup = setup
-        self.engine: Any = load_engine()
+        self.setup, config, shape = setup, setup.config, setup.shape
         rng = np.random.default_rng(0)
-        self.images = rng.random((setup.images, *setup.shape), dtype=np.float32)
+        self.images = rng.random((setup.images, *shape), dtype=np.float32)
         self.labels: NDArray[np.int32] = rng.integers(0, 10, setup.images).astype(np.int32)
         self.order = rng.permutation(setup.images)
-        config = Config(conv_channels=setup.channels, kernel_size=setup.size, batch_size=setup.batch)
-        network = fuse(build_layers(config, setup.shape, 10), setup.shape)
-        assert network
-        parameters = initial_parameters(network.layers, setup.shape, "glorot", rng)
-        self.state = self.engine.allocate(
-            network, parameters, initial_statistics(network.layers, network.shape), setup.batch
-        )
-        torch = torch_network.build(setup.shape, 10, setup.channels, setup.size)
-        self.torch = torch_network.Trainer(torch, self.images, self.labels, rate=0.001)
+        layers = build_layers(config, shape, 10)
+        parameters = initial_parameters(layers, shape, "glorot", rng)
+        self.rule = build_rule(config, layers, shape)
+        self.rule.begin(parameters)
+        self.runner = choose(layers, shape, CrossEntropy())
+        self.runner.begin(parameters, initial_statistics(layers, shape), setup.batch)
+        torch = torch_network.build(layers, shape)
+        self.torch = torch_network.Trainer(torch, self.images, self.labels, self.rule.optimiser, rate=0.001)
 
     def train_torch(self) -> None:
         for _ in range(self.setup.epochs):
@@ -87,15 +107,15 @@ class Pair:
 
     def train_ours(self) -> None:
         for epoch in range(self.setup.epochs):
-            self.engine.train_epoch(
-                self.state, self.images, self.labels, self.order, self.setup.batch, 0.001, 0.3, epoch
+            self.runner.train_epoch(
+                self.images, self.labels, self.order, self.setup.batch, 0.001, epoch, self.rule
             )
 
     def evaluate_torch(self) -> None:
         self.torch.evaluate(self.images, self.labels, 100)
 
     def evaluate_ours(self) -> None:
-        self.engine.evaluate(self.state, self.images, self.labels)
+        self.runner.evaluate(self.images, self.labels)
 
 
 def compare(torch: Any, ours: Any, images: int, pairs: int = PAIRS) -> Timing:
@@ -133,14 +153,12 @@ def step_flops(setup: Setup) -> int:
 
     Counted in full, as a matrix product would make them; no gradient for the images.
     """
-    config = Config(conv_channels=setup.channels, kernel_size=setup.size)
-    found = 0
-    program = fuse(build_layers(config, setup.shape, 10), setup.shape)
-    assert program
-    for number, op in enumerate(program.operations):
-        if op.kind in (CONV, LINEAR):
-            products = (op.bias - op.weight) * op.after[0] * op.after[1]
-            found += 2 * products * (3 if number else 2)
+    layers, found = build_layers(setup.config, setup.shape, 10), 0
+    for before, layer in zip(shapes_before(layers, setup.shape), layers, strict=True):
+        if isinstance(layer, Conv2d | Linear):
+            inputs = math.prod(before) if isinstance(layer, Linear) else before[0] * layer.size**2
+            products = inputs * math.prod(layer.output_shape(before))
+            found += 2 * products * (3 if found else 2)
     return found
 
 

@@ -21,12 +21,22 @@ from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross
 from cnn_core.kernels.dropout import mix
 from cnn_core.kernels.operations import State
 from cnn_core.kernels.operations.operation import compiled
-from cnn_core.kernels.plan import allocate, places
+from cnn_core.kernels.plan import allocate, kernels_of, places
 from cnn_core.kernels.pointer import call_operation, call_rule
 from cnn_core.kernels.simd import LANES, fill, load, part, store
 from cnn_core.optimisers import Rule
 
-__all__ = ["State", "allocate", "lay_out", "places", "predict", "train_epoch", "trained", "warm"]
+__all__ = [
+    "State",
+    "allocate",
+    "kernels_of",
+    "lay_out",
+    "places",
+    "predict",
+    "train_epoch",
+    "trained",
+    "warm",
+]
 
 PIECE_IMAGES, PIECE_S = 64, 0.05
 """A piece of an epoch has so many images at first, and twice as many as long as it takes less than that."""

@@ -89,11 +89,9 @@ class _Looped:
         self._layers, self._shape, self._loss = layers, shape, loss
 
     def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
-        from cnn_core import compilation
+        from cnn_core import compilation, loop
 
-        with compilation.compiling("loop", *(type(layer).__name__ for layer in self._layers)):
-            from cnn_core import loop
-
+        with compilation.compiling("loop", *loop.kernels_of(self._layers)):
             self._state = loop.allocate(self._layers, self._shape, parameters, statistics, batch)
             loop.warm(self._state)
         self._loop: Any = loop

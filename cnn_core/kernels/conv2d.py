@@ -183,12 +183,12 @@ def backward_pooled_conv2d(  # type: ignore[no-untyped-def]
                     end += some
                 if wants_dx:
                     corner = image * x_size + corners[window * 5]
-                    add_rows(
+                    _add_rows(
                         frames, patch_w, patch_n, bases, np.int64(0), values, end, dx, corner, patch_x, None
                     )
         for k in range(filters):
             begin = filters + k * listed
-            add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
+            _add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
 
 
 @kernel
@@ -216,7 +216,7 @@ def add_tile(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
+def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
     """c[c_rows] += sum over t from begin to end of values[t] a[bases[t] + a_rows], vector by vector.
 
     Only the first row_n numbers of each vector are added, or all of them where it is None.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnn_core.architecture import flat_order, shapes_before
 from cnn_core.kernels.layout import zeros
-from cnn_core.kernels.operations import OPERATION, OPERATIONS, Operation, State
+from cnn_core.kernels.operations import OPERATION, Operation, State, operation_of
 from cnn_core.kernels.operations.operation import align
 from cnn_core.kernels.pointer import address
 from cnn_core.kernels.simd import LANES
@@ -29,7 +29,7 @@ def allocate(
     order = places(layers, shape)
     size = _Plan(layers, shape, order.size, statistics.size, 1).per_image
     chunk = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (4 * size)))
-    waits = sum(len(OPERATIONS[type(layer)].passes) > 1 for layer in layers)
+    waits = sum(len(operation_of(layer).passes) > 1 for layer in layers)
     plan = _Plan(layers, shape, order.size, statistics.size, max(batch, chunk) if waits else chunk)
     state = State(
         np.zeros(len(plan.rows), OPERATION), np.array([*plan.offsets, 0], np.int64),
@@ -45,6 +45,16 @@ def allocate(
     state.memory[: order.size] = parameters[order]
     state.memory[plan.statistics : plan.statistics + statistics.size] = statistics
     return state
+
+
+def kernels_of(layers: Sequence[Layer]) -> set[str]:
+    """Names of the kernels that these layers use."""
+    found = set()
+    for own in map(operation_of, layers):
+        for turn in range(len(own.passes)):
+            for kernel in own.kernels(turn).values():
+                found.add(f"{kernel.py_func.__module__}.{kernel.py_func.__name__}")
+    return found
 
 
 def _link(state: State, kernels: list[dict[str, Any]]) -> None:
@@ -101,7 +111,7 @@ class _Plan:
         self.after, self.wants_dx = _last_channels(shape), False
         self.input = self.output = self._place(self.after)
         for layer, before in zip(layers, shapes_before(layers, shape), strict=True):
-            self._add(layer, before, OPERATIONS[type(layer)])
+            self._add(layer, before, operation_of(layer))
 
     def numbers(self, count: int) -> int:
         found = self.size
@@ -140,16 +150,10 @@ class _Plan:
             "dbias": self.gradient + bias, "stats": self.statistics + self._kept, "wants_dx": self.wants_dx,
         }  # fmt: skip
         common |= operation.columns(layer, self)
-        for turn, own in enumerate(operation.passes):
-            kernels = {"forward": own.forward}
-            if self.wants_dx or arrays:
-                kernels["backward"] = own.backward
-            if turn == 0:
-                kernels |= {
-                    name: kernel
-                    for name, kernel in (("prepare", operation.prepare), ("finish", operation.finish))
-                    if kernel is not None
-                }
+        for turn in range(len(operation.passes)):
+            kernels = operation.kernels(turn)
+            if not (self.wants_dx or arrays):
+                kernels.pop("backward")
             self.rows.append(common | {"waits": turn > 0, "number": len(self.rows)})
             self.kernels.append(kernels)
         self.wants_dx |= bool(arrays)

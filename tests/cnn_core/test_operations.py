@@ -13,7 +13,7 @@ from scipy import special
 from cnn_core import ConfigError, Network, compilation, loop
 from cnn_core.architecture import flat_order, weights
 from cnn_core.kernels import functions, simd
-from cnn_core.kernels.operations import OPERATIONS
+from cnn_core.kernels.operations import OPERATIONS, operation_of
 from cnn_core.layers import (
     GELU,
     LAYERS,
@@ -49,7 +49,7 @@ class Step:
             np.concatenate([np.zeros(0), *(a.ravel() for own in arrays for a in own.values())])
             for arrays in (network.parameters, network.statistics)
         )
-        with compilation.compiling("loop", *(type(layer).__name__ for layer in layers)):
+        with compilation.compiling("loop", *loop.kernels_of(layers)):
             self.state = loop.allocate(layers, shape, flat[order], running, len(images))
             loop.warm(self.state)
         self.logits = loop.predict(self.state, images)
@@ -71,7 +71,7 @@ class Step:
         image: tuple[int, ...] = ()
         for layer, before in zip(network.layers, network.shapes, strict=False):
             image = before if len(before) == 3 else image
-            own = [next(rows) for _ in OPERATIONS[type(layer)].passes]
+            own = [next(rows) for _ in operation_of(layer).passes]
             if not isinstance(layer, Dropout | SpatialDropout):
                 found.append(None)
                 continue

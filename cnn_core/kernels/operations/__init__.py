@@ -13,14 +13,16 @@ from cnn_core.kernels.operations.dropout import DROPOUT, SPATIAL_DROPOUT
 from cnn_core.kernels.operations.layer_norm import LAYER_NORM
 from cnn_core.kernels.operations.linear import LINEAR
 from cnn_core.kernels.operations.operation import OPERATION, Operation, State, Table
-from cnn_core.kernels.operations.pools import AVG_POOL2D, GLOBAL_AVG_POOL2D, MAX_POOL2D
+from cnn_core.kernels.operations.paired_conv2d import PAIRED_CONV2D
+from cnn_core.kernels.operations.pools import AVG_POOL2D, GLOBAL_AVG_POOL2D, max_pool2d
+from cnn_core.kernels.simd import HALF
 
-__all__ = ["OPERATION", "OPERATIONS", "Operation", "State"]
+__all__ = ["OPERATION", "OPERATIONS", "Operation", "State", "operation_of"]
 
 OPERATIONS: Table = {
     layers.AvgPool2d: AVG_POOL2D,
     layers.BatchNorm2d: BATCH_NORM2D,
-    layers.Conv2d: CONV2D,
+    layers.Conv2d: lambda layer: PAIRED_CONV2D if layer.filters <= HALF else CONV2D,
     layers.Dropout: DROPOUT,
     layers.Flatten: Operation(()),  # channels last, it is how images lie already
     layers.GELU: GELU,
@@ -30,9 +32,15 @@ OPERATIONS: Table = {
     layers.LayerNorm: LAYER_NORM,
     layers.LeakyReLU: LEAKY_RELU,
     layers.Linear: LINEAR,
-    layers.MaxPool2d: MAX_POOL2D,
+    layers.MaxPool2d: max_pool2d,
     layers.ReLU: RELU,
     layers.SiLU: SILU,
     layers.SpatialDropout: SPATIAL_DROPOUT,
     layers.Tanh: TANH,
 }
+"""By layer: its operation, or a function that finds it."""
+
+
+def operation_of(layer: layers.Layer) -> Operation:
+    found = OPERATIONS[type(layer)]
+    return found if isinstance(found, Operation) else found(layer)

@@ -85,9 +85,9 @@ def sum_gradient(op, state, first, last, training, key):  # type: ignore[no-unty
     memory, sums, positions, c, at = state.memory, state.sums, op.h * op.w, op.c, op.sums
     for image in range(first, last):
         x, dy = op.x + image * op.x_size, op.dy + image * op.y_size
-        sum_slopes(memory, dy, x, positions, c, op.mean, op.below, op.above)
+        sum_slopes(memory, dy, x, positions, c, op.mean, op.lower, op.above)
         for i in range(c):
-            sums[at + 3 * c + i] += memory[op.below + i]
+            sums[at + 3 * c + i] += memory[op.lower + i]
             sums[at + 4 * c + i] += memory[op.above + i]
 
 
@@ -111,7 +111,7 @@ def hand_back(op, state, first, last, training, key):  # type: ignore[no-untyped
 
 def columns(_layer: BatchNorm2d, room: Room) -> Columns:
     width = align(room.before[2], LANES)
-    names = ("mean", "inverse", "scale", "shift", "above", "below")
+    names = ("mean", "inverse", "scale", "shift", "above", "lower")
     return {name: room.numbers(width) for name in names} | {"sums": room.sums(SUMS * room.before[2] + 1)}
 
 

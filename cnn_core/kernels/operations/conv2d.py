@@ -8,27 +8,41 @@ with the weights in rows of whole vectors, zeros behind them.
 
 Tables: places (where the window of each output position begins), taps (how far from there each of the
 T = R R C is), row_x and row_w (how far from a window's and a filter's beginning each vector of their rows
-is), bases (where each filter's rows begin).
+is), bases (where each filter's rows begin), turns (places in an order in which neighbours do not overlap: to
+add to what was just written is to wait until it is there).
 """
 
 import numpy as np
 
-from cnn_core.kernels.conv2d import add_rows, add_tile, pack_conv2d
+from cnn_core.kernels.conv2d import add_tile, pack_conv2d
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
-from cnn_core.kernels.simd import LANES, add, fill, load, part, store
-from cnn_core.kernels.tile import TILE
+from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store
+from cnn_core.kernels.tile import (
+    TILE,
+    add_loaded,
+    first_places,
+    load_tile,
+    look_up,
+    spread,
+    store_tile,
+)
 from cnn_core.layers import Conv2d
 
 
 @compiled
 def prepare(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
     """Lay the weights out for both passes; begin the sums of dweight at 0."""
-    memory = state.memory
-    taps, run = op.size * op.size * op.c, op.size * op.c
+    memory, taps = state.memory, op.size * op.size * op.c
     weight, packed = part(memory, op.weight), part(memory, op.packed)
     pack_conv2d(weight, part(memory, op.bias), op.k, taps, np.int64(0), op.width, packed)
-    if not training:
-        return
+    if training:
+        begin_gradient(op, memory)
+
+
+@compiled
+def begin_gradient(op, memory):  # type: ignore[no-untyped-def]
+    """The sums of dweight at 0; weights in rows of whole vectors, for dx."""
+    taps, run = op.size * op.size * op.c, op.size * op.c
     zero = fill(load(memory, 0), np.float32(0))
     for i in range(0, (taps + 1) * op.width, LANES):
         store(memory, op.dpacked + i, zero)
@@ -37,7 +51,7 @@ def prepare(op, state, first, last, training, key):  # type: ignore[no-untyped-d
         row = -(-run // LANES) * LANES
         for i in range(op.k * op.size):
             for j in range(run):
-                memory[to + i * row + j] = weight[i * run + j]
+                memory[to + i * row + j] = memory[op.weight + i * run + j]
 
 
 @compiled
@@ -84,25 +98,31 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
             store(dpacked, taps_n * op.width + k, add(total, other))
     if op.wants_dx:
         for image in range(first, last):
-            _fill_dx(op, state, image)
+            fill_dx(op, state, image)
 
 
 @compiled
-def _fill_dx(op, state, image):  # type: ignore[no-untyped-def]
+def fill_dx(op, state, image):  # type: ignore[no-untyped-def]
     """dx of one image, by way of one in a frame if there is padding."""
     memory, offsets = state.memory, state.offsets
     places, row_x, row_w = part(offsets, op.places), part(offsets, op.row_x), part(offsets, op.row_w)
-    bases, frames = part(offsets, op.bases), part(memory, op.frames)
+    bases, frames, turns = part(offsets, op.bases), part(memory, op.frames), part(offsets, op.turns)
     at = op.dframed if op.padding else op.dx + image * op.x_size
     dx = part(memory, at)
     zero = fill(load(memory, 0), np.float32(0))
     for i in range(0, (op.h + 2 * op.padding) * op.pitch, LANES):
         store(dx, i, zero)
-    for place in range(op.p * op.q):
-        dy = part(memory, op.dy + image * op.y_size + place * op.k)
-        add_rows(
-            frames, row_w, op.rows_n, bases, np.int64(0), dy, op.k, dx, places[place], row_x, None
-        )  # fmt: skip
+    dy = op.dy + image * op.y_size
+    for first in range(0, op.rows_n, TILE):
+        own = first_places(first, op.rows_n - 1)
+        sources, targets = look_up(row_w, own, 0), look_up(row_x, own, 0)
+        for turn in range(op.p * op.q):
+            place = turns[turn]
+            rows = spread(targets, places[place], 1)
+            sums = load_tile(dx, rows)
+            for k in range(op.k):
+                sums = add_loaded(sums, frames, sources, bases[k], splat(memory, dy + place * op.k + k))
+            store_tile(dx, rows, sums)
     if op.padding:
         run = op.w * op.c
         for row in range(op.h):
@@ -162,6 +182,15 @@ def columns(layer: Conv2d, room: Room) -> Columns:
             "row_x": room.table([i * pitch + v for i, v in vectors]),
             "row_w": room.table([i * row + v for i, v in vectors]),
             "bases": room.table([number * size * row for number in range(k)]),
+            "turns": room.table(
+                [
+                    a * q + b
+                    for i in range(size)
+                    for j in range(size)
+                    for a in range(i, p, size)
+                    for b in range(j, q, size)
+                ]
+            ),
         }
         if padding:
             found["dframed"] = room.numbers((h + 2 * padding) * pitch)

@@ -48,9 +48,11 @@ OPERATION = np.dtype(
     # Of a convolution: its input in a frame of zeros, one image's gradient of that, weights as the passes
     # read them, and tables (conv2d.py).
     + _fields("framed framed_size pitch dframed packed dpacked frames width")
-    + _fields("places taps row_x row_w bases rows_n")
+    + _fields("places taps row_x row_w rows_n bases turns")
+    # Where two positions share a vector (paired_conv2d.py).
+    + _fields("both below rows paired_pitch paired_places")
     # Of others: numbers for each image or channel, and tables of windows.
-    + _fields("codes mean inverse scale shift sums above below left right")
+    + _fields("codes mean inverse scale shift sums above lower left right")
 )
 """A row of the table that the loop runs, 0 where an operation has no use for a column."""
 
@@ -129,8 +131,15 @@ class Operation:
     prepare: Any = None
     finish: Any = None
 
+    def kernels(self, number: int) -> dict[str, Any]:
+        """Those of one pass, by column; with the first go what is before and after all."""
+        own = {"forward": self.passes[number].forward, "backward": self.passes[number].backward}
+        if number == 0:
+            own |= {"prepare": self.prepare, "finish": self.finish}
+        return {name: kernel for name, kernel in own.items() if kernel is not None}
 
-Table = dict[type[Layer], Operation]
+
+Table = dict[type[Layer], Operation | Callable[[Any], Operation]]
 
 
 def align(size: int, unit: int = 16) -> int:

@@ -2,7 +2,7 @@
 
 A maximum leaves the number of its place in the window, in reading order, for the backward pass. That goes
 over the positions of x, not over the windows: to each comes what the windows that see it send, so nothing is
-written twice. Tables say which windows these are: above and below for each row, left and right for each
+written twice. Tables say which windows these are: above and lower for each row, left and right for each
 column.
 """
 
@@ -54,7 +54,7 @@ def backward_max(op, state, first, last, training, key):  # type: ignore[no-unty
     for image in range(first, last):
         at = image * op.y_size
         for h in range(op.h):
-            above, below = offsets[op.above + h], offsets[op.below + h]
+            above, below = offsets[op.above + h], offsets[op.lower + h]
             for w in range(op.w):
                 left, right = offsets[op.left + w], offsets[op.right + w]
                 to = op.dx + image * op.x_size + (h * op.w + w) * c
@@ -69,6 +69,56 @@ def backward_max(op, state, first, last, training, key):  # type: ignore[no-unty
                             here = fill(zero, f(r * op.size + s))
                             total = add(total, where_equal(code, here, dy, zero))
                     store(memory, to + k, total)
+
+
+@compiled
+def forward_max_apart(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
+    """The same for windows side by side without padding: all of each window is there."""
+    memory, c, size = state.memory, op.c, op.size
+    zero = fill(load(memory, 0), f(0))
+    pitch = op.w * c
+    for image in range(first, last):
+        to = image * op.y_size
+        for a in range(op.p):
+            x = op.x + image * op.x_size + a * size * pitch
+            for _ in range(op.q):
+                for k in range(0, c, LANES):
+                    best, code, whole = load(memory, x + k), zero, zero
+                    for r in range(size):
+                        for s in range(size):
+                            value = load(memory, x + r * pitch + s * c + k)
+                            code = where_less(best, value, fill(zero, f(r * size + s)), code)
+                            best, whole = where_less(best, value, value, best), add(whole, value)
+                    store(memory, op.y + to + k, where_nan(whole, whole, best))
+                    if training:
+                        store(memory, op.codes + to + k, code)
+                x += size * c
+                to += c
+
+
+@compiled
+def backward_max_apart(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
+    """The same for windows side by side without padding: each position is in one, or none at the end."""
+    memory, c, stride = state.memory, op.c, op.stride
+    zero = fill(load(memory, 0), f(0))
+    for image in range(first, last):
+        at, to = image * op.y_size, op.dx + image * op.x_size
+        for h in range(op.h):
+            a = h // stride
+            r = h - a * stride
+            seen = op.q if a < op.p else 0
+            for b in range(seen):
+                window = at + (a * op.q + b) * c
+                for s in range(stride):
+                    here = fill(zero, f(r * stride + s))
+                    for k in range(0, c, LANES):
+                        code, dy = load(memory, op.codes + window + k), load(memory, op.dy + window + k)
+                        store(memory, to + k, where_equal(code, here, dy, zero))
+                    to += c
+            for _ in range(seen * stride, op.w):
+                for k in range(0, c, LANES):
+                    store(memory, to + k, zero)
+                to += c
 
 
 @compiled
@@ -103,7 +153,7 @@ def backward_mean(op, state, first, last, training, key):  # type: ignore[no-unt
     for image in range(first, last):
         dy = op.dy + image * op.y_size
         for h in range(op.h):
-            above, below = offsets[op.above + h], offsets[op.below + h]
+            above, below = offsets[op.above + h], offsets[op.lower + h]
             for w in range(op.w):
                 left, right = offsets[op.left + w], offsets[op.right + w]
                 to = op.dx + image * op.x_size + (h * op.w + w) * c
@@ -153,12 +203,17 @@ def columns(layer: MaxPool2d | AvgPool2d, room: Room) -> Columns:
     rows, across = [seen(i, p) for i in range(h)], [seen(i, q) for i in range(w)]
     return {
         "size": size, "stride": stride, "padding": padding,
-        "above": room.table([first for first, _ in rows]), "below": room.table([last for _, last in rows]),
+        "above": room.table([first for first, _ in rows]), "lower": room.table([last for _, last in rows]),
         "left": room.table([first for first, _ in across]), "right": room.table([last for _, last in across]),
         "codes": room.numbers_per_image(p * q * c) if isinstance(layer, MaxPool2d) else 0,
     }  # fmt: skip
 
 
-MAX_POOL2D = Operation((Pass(forward_max, backward_max),), columns)
+def max_pool2d(layer: MaxPool2d) -> Operation:
+    apart = layer.stride == layer.size and layer.padding == 0
+    own = Pass(forward_max_apart, backward_max_apart) if apart else Pass(forward_max, backward_max)
+    return Operation((own,), columns)
+
+
 AVG_POOL2D = Operation((Pass(forward_mean, backward_mean),), columns)
 GLOBAL_AVG_POOL2D = Operation((Pass(forward_global_mean, backward_global_mean),))
