@@ -55,7 +55,7 @@ def profile(config: Config, shape: tuple[int, int, int], classes: int) -> list[t
     labels = rng.integers(0, classes, n).astype(np.int32)
     state = layout.allocate(
         network,
-        initial_parameters(network.layers, shape, "xavier", rng),
+        initial_parameters(network.layers, shape, "glorot", rng),
         initial_statistics(network.layers, network.shape),
         n,
     )

@@ -49,7 +49,7 @@ STUDY, NESTED = (list(WAYS)[place] for place in (0, -1))
 def choose(dataset: str, data_dir: str | None, draw: int, way: str) -> gridrun.Results:
     """Sweep the study's grid on one draw of the images, or find that it was done."""
     train, fixed, replicate = WAYS[way]
-    fixed = {"dataset": dataset, "data_seed": draw, "train_size": 600, **fixed}
+    fixed = {"dataset": dataset, "data_seed": draw, "train_size": 600, "init": "report", **fixed}
     fixed["test_size"] = CHOSEN_ON + (UNTOUCHED[dataset] if way == STUDY else 0)
     if data_dir is not None:
         fixed["data_dir"] = data_dir

@@ -173,10 +173,11 @@ def initial_parameters(
 
     With fan_in = C R S (D for a linear layer) and fan_out = K R S (K):
 
-    xavier: the study's, normal, variance K / (3 fan_in)
-    glorot: normal, variance 2 / (fan_in + fan_out). Source: Glorot and Bengio, AISTATS 2010.
+    glorot: normal, variance 2 / (fan_in + fan_out). Source: Glorot and Bengio, AISTATS 2010. The default.
     he: normal, variance 2 / fan_in. Source: He et al., ICCV 2015.
     pytorch: PyTorch's default, weights and biases uniform within 1 / sqrt(fan_in)
+    report: the study's, normal, variance K / (3 fan_in); grows with the number of filters, so that from three
+        convolutions on a network does not learn
 
     But for `pytorch`, biases are 0. A norm starts as the identity, other layers as their files say.
     """
@@ -193,7 +194,7 @@ def initial_parameters(
             bound = 1 / math.sqrt(fan_in)
             found += [rng.uniform(-bound, bound, K * fan_in), rng.uniform(-bound, bound, K)]
         else:
-            variance = {"xavier": K / (3 * fan_in), "glorot": 2 / (fan_in + K * taps), "he": 2 / fan_in}[init]
+            variance = {"report": K / (3 * fan_in), "glorot": 2 / (fan_in + K * taps), "he": 2 / fan_in}[init]
             found += [rng.standard_normal(K * fan_in) * math.sqrt(variance), np.zeros(K)]
     return np.concatenate(found).astype(np.float32)
 

@@ -12,7 +12,7 @@ from cnn_core.schedules import FACTORS, warmup
 
 CHOICES = {
     "schedule": tuple(FACTORS),
-    "init": ("xavier", "glorot", "he", "pytorch"),
+    "init": ("glorot", "he", "pytorch", "report"),
     "activation": ("relu", "leaky_relu", "tanh", "gelu", "silu"),
     "norm": ("batch", "none", "layer", "instance", "group"),
     "norm_at": ("first", "all"),
@@ -65,7 +65,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """What one training run is made of. The defaults are the study's.
+    """What one training run is made of. The defaults are the study's, but for `init`.
 
     NumPy's numbers and arrays and paths become Python's own, as a checkpoint writes them.
 
@@ -90,8 +90,8 @@ class Config:
     """Given, never taken from `epochs`, so that a shorter run is the beginning of a longer one."""
     warmup_epochs: int = 0
     """So many epochs lead up to the full rate, in equal steps."""
-    init: str = "xavier"
-    """Of the weights (architecture.py); biases are 0, but for `pytorch`."""
+    init: str = "glorot"
+    """Of the weights (architecture.py); biases are 0, but for `pytorch`. The study's is `report`."""
     activation: str = "relu"
     norm: str = "batch"
     norm_at: str = "first"

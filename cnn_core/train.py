@@ -31,8 +31,11 @@ from cnn_core.runner import choose
 # Purposes of the random streams, each derived from (seed, purpose): none depends on another's use.
 INIT, ORDER, DROPOUT = range(3)
 
-VERSION = "2"
+VERSION = "3"
 """Raised whenever the same configuration gives other results."""
+
+READABLE = ("2", VERSION)
+"""Versions whose weights mean the same. From 2 to 3 the default of `init` changed."""
 
 
 def train(
@@ -45,7 +48,7 @@ def train(
     decay: float = 0.95,
     schedule_epochs: int | None = None,
     warmup_epochs: int = 0,
-    init: str = "xavier",
+    init: str = "glorot",
     activation: str = "relu",
     norm: str = "batch",
     norm_at: str = "first",
@@ -169,8 +172,10 @@ def load(path: str | Path) -> Model:
     meta_text, parameters, statistics = checkpoint.read(Path(path))
     try:
         meta = json.loads(meta_text)
-        if (found := meta.get("version", "1")) != VERSION:  # the same numbers would mean other weights
+        if (found := meta.get("version", "1")) not in READABLE:  # the same numbers would mean other weights
             raise ValueError(f"it was written by version {found} of the layers, here is {VERSION}")
+        if meta["config"].get("init") == "xavier":  # until version 3
+            meta["config"]["init"] = "report"
         config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), meta["classes"]
         if len(shape) != 3 or any(type(side) is not int or side < 1 for side in (*shape, classes)):
             raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")

@@ -229,7 +229,7 @@ def test_weights_are_found_where_they_are() -> None:
     assert (parameters == 9).sum() == 3 + 6 + 4  # biases, gamma and beta
 
 
-@pytest.mark.parametrize("init", ["xavier", "glorot", "he", "pytorch"])
+@pytest.mark.parametrize("init", ["report", "glorot", "he", "pytorch"])
 def test_initial_weights_have_the_documented_spread(init: str) -> None:
     layers = build_layers(Config(conv_channels=(40, 50), kernel_size=3), (3, 18, 18), 10)
     flat, places = (
@@ -238,7 +238,7 @@ def test_initial_weights_have_the_documented_spread(init: str) -> None:
     )
     for (first, K, fan_in), taps in zip(places, (9, 9, 1), strict=True):
         variance = {
-            "xavier": K / 3 / fan_in, "glorot": 2 / (fan_in + K * taps), "he": 2 / fan_in,
+            "report": K / 3 / fan_in, "glorot": 2 / (fan_in + K * taps), "he": 2 / fan_in,
             "pytorch": 1 / 3 / fan_in,
         }[init]  # fmt: skip
         own = flat[first : first + K * fan_in]

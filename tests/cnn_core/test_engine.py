@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import cnn_core
+from cnn_core import checkpoint
 from cnn_core.config import Config
 
 SMALL = {"train_size": 100, "test_size": 100}
@@ -35,7 +36,7 @@ def test_the_same_parameters_give_the_same_bits_in_another_process() -> None:
 
 def test_a_pinned_run_keeps_its_losses() -> None:
     """Measured with this engine on 600 digits; rounding differs between CPUs, hence the tolerance."""
-    found = [m["train_loss"] for m in cnn_core.train(epochs=3, dropout_rate=0)]
+    found = [m["train_loss"] for m in cnn_core.train(epochs=3, dropout_rate=0, init="report")]
     np.testing.assert_allclose(found, [1.2921, 0.23986, 0.12374], rtol=0.02)
 
 
@@ -188,8 +189,24 @@ def test_a_checkpoint_of_other_layers_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys.modules["cnn_core.train"], "VERSION", "1")
     model.save(tmp_path / "weights.npz")
     monkeypatch.undo()
-    with pytest.raises(cnn_core.ConfigError, match="written by version 1 of the layers, here is 2"):
+    with pytest.raises(cnn_core.ConfigError, match="written by version 1 of the layers, here is 3"):
         cnn_core.load(tmp_path / "weights.npz")
+
+
+def test_a_checkpoint_of_version_2_has_the_studys_initialisation_under_its_new_name(tmp_path: Path) -> None:
+    model = cnn_core.fit(epochs=1, init="report", **SMALL)
+    model.save(tmp_path / "weights.npz")
+    text, parameters, statistics = checkpoint.read(tmp_path / "weights.npz")
+    meta = json.loads(text)
+    meta |= {"version": "2", "config": {**meta["config"], "init": "xavier"}}
+    checkpoint.write(tmp_path / "old.npz", json.dumps(meta), parameters, statistics)
+    assert cnn_core.load(tmp_path / "old.npz").config == model.config
+
+
+@pytest.mark.parametrize("channels", [[6, 16, 32], [16, 32, 64]], ids=str)
+def test_by_default_three_convolutions_learn(channels: list[int]) -> None:
+    found = cnn_core.train(conv_channels=channels, kernel_size=3, padding=1, batch_size=10)
+    assert [m["accuracy"] for m in found][-1] > 0.9  # the study's initialisation: 0.1, or NaN
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"\x93NUMPY"])
