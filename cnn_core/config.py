@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cnn_core.schedules import FACTORS, warmup
+from cnn_core.scores import SCORES
 
 CHOICES = {
     "schedule": tuple(FACTORS),
@@ -24,7 +25,7 @@ CHOICES = {
 """What a hyperparameter that is a word may be."""
 
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "kernel_size", "stride", "pool_size", "groups"), 1),
+    **dict.fromkeys(("epochs", "batch_size", "kernel_size", "stride", "pool_size", "groups", "members"), 1),
     **dict.fromkeys(("padding", "seed", "data_seed", "warmup_epochs"), 0),
 }
 """From where on a hyperparameter is a whole number."""
@@ -37,6 +38,16 @@ NUMBERS: dict[str, tuple[Callable[[float], bool], str, str]] = {
     **dict.fromkeys(("momentum", "beta1", "beta2"), (lambda v: 0 <= v < 1, "in [0, 1)", "0.9")),
     "label_smoothing": (lambda v: 0 <= v < 1, "in [0, 1)", "0.1"),
     **dict.fromkeys(("weight_decay", "l1"), (lambda v: v >= 0, "a number from 0", "1e-4")),
+    **dict.fromkeys(
+        ("augment_shift", "augment_noise", "mixup"), (lambda v: v >= 0, "a number from 0", "0.1")
+    ),
+    "augment_rotate": (lambda v: 0 <= v <= 180, "from 0 to 180", "10"),
+    "augment_scale": (lambda v: 0 <= v < 1, "in [0, 1)", "0.1"),
+    "average": (
+        lambda v: 0 < v < 1 or (v >= 1 and v == int(v)),
+        "a whole number from 1 or between 0 and 1",
+        "3",
+    ),
     **dict.fromkeys(("max_norm", "clip_norm"), (lambda v: v > 0, "a number above 0", "3.0")),
 }
 """What a hyperparameter that is a number may be: a test, the same in words, an example."""
@@ -130,6 +141,24 @@ class Config:
     """The greatest length of a step's whole gradient."""
     label_smoothing: float = 0.0
     """The share of the target that is spread over all classes; `loss` of held-out images is without it."""
+    augment_shift: float = 0.0
+    """Move each training image by up to so many pixels along each axis, in each epoch anew."""
+    augment_rotate: float = 0.0
+    """Turn it by up to so many degrees, either way."""
+    augment_scale: float = 0.0
+    """Make it up to this share larger or smaller, in [0, 1)."""
+    augment_noise: float = 0.0
+    """Add normal noise of this standard deviation; pixels are in [0, 1]."""
+    mixup: float = 0.0
+    """Mix each training image with another; alpha of the Beta distribution of their shares, 0 for none."""
+    members: int = 1
+    """Networks that train side by side, with random streams of their own, and answer as one: the mean of
+    their probabilities. The first is the network there is without the others."""
+    average: float = 1
+    """What answers is the mean of the weights after the last so many epochs; or, below 1, after all of them,
+    each weighing so many times as much as the next one (average.py)."""
+    metrics: tuple[str, ...] = ()
+    """Of the held-out images, besides accuracy and loss: names in scores.py."""
     conv_channels: tuple[int, ...] = (6, 16)
     """Filters of each convolution; each is followed by the activation and a pooling."""
     kernel_size: int = 5
@@ -137,7 +166,7 @@ class Config:
     padding: int = 0
     """Rows and columns of zeros around each convolution's input, fewer than kernel_size."""
     seed: int = 0
-    """Names the random streams of initialisation, shuffling and dropout."""
+    """Names the random streams of initialisation, shuffling, dropout and augmentation."""
     dataset: str = "digits"
     train_size: int = 600
     test_size: int = 1000
@@ -175,6 +204,7 @@ class Config:
                 self._refuse(name, "true or false", "False")
         for name, (count, example) in SIZES.items():
             self._require_sizes(name, count, example)
+        self._require_metrics()
         self._require_use()
 
     def _require_use(self) -> None:
@@ -218,6 +248,16 @@ class Config:
         if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
             self._refuse(name, "whole numbers from 1", example)
         object.__setattr__(self, name, tuple(sizes))
+
+    def _require_metrics(self) -> None:
+        names: Any = self.metrics
+        if (
+            not isinstance(names, Sequence)
+            or isinstance(names, str)
+            or any(n not in [*SCORES] for n in names)
+        ):
+            self._refuse("metrics", f"a list of some of {', '.join(SCORES)}", '["macro_f1"]')
+        object.__setattr__(self, "metrics", tuple(dict.fromkeys(names)))
 
     def _refuse(self, name: str, wanted: str, example: str) -> NoReturn:
         raise ConfigError(f"{name} must be {wanted}, found {getattr(self, name)!r}; write {example}")

@@ -1,10 +1,11 @@
 """train(**params): one training run, one mapping of metrics an epoch."""
 
 import dataclasses
+import inspect
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,22 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core import checkpoint
-from cnn_core.architecture import (
-    build_layers,
-    build_rule,
-    initial_parameters,
-    initial_statistics,
-)
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.checkpoint import Keeper, Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
 from cnn_core.datasets import load as load_dataset
-from cnn_core.layers import CrossEntropy, Layer
-from cnn_core.runner import choose
-
-# Purposes of the random streams, each derived from (seed, purpose): none depends on another's use.
-INIT, ORDER, DROPOUT = range(3)
+from cnn_core.ensemble import combine, predict
+from cnn_core.layers import Layer
+from cnn_core.learner import Learner
+from cnn_core.scores import SCORES, judge, softmax
 
 VERSION = "3"
 """Raised whenever the same configuration gives other results."""
@@ -38,62 +33,13 @@ READABLE = ("2", VERSION)
 """Versions whose weights mean the same. From 2 to 3 the default of `init` changed."""
 
 
-def train(
-    *,
-    learning_rate: float = 0.05,
-    dropout_rate: float = 0.3,
-    epochs: int = 5,
-    batch_size: int = 10,
-    schedule: str = "compound",
-    decay: float = 0.95,
-    schedule_epochs: int | None = None,
-    warmup_epochs: int = 0,
-    init: str = "glorot",
-    activation: str = "relu",
-    norm: str = "batch",
-    norm_at: str = "first",
-    groups: int = 2,
-    pool: str = "max",
-    pool_size: int = 2,
-    global_pool: bool = False,
-    hidden: Sequence[int] = (),
-    dropout: str = "element",
-    dropout_at: str = "first",
-    optimizer: str = "sgd",
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    beta1: float = 0.9,
-    beta2: float | None = None,
-    epsilon: float = 1e-8,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
-    max_norm: float | None = None,
-    clip_norm: float | None = None,
-    label_smoothing: float = 0.0,
-    conv_channels: Sequence[int] = (6, 16),
-    kernel_size: int = 5,
-    stride: int = 1,
-    padding: int = 0,
-    seed: int = 0,
-    dataset: str = "digits",
-    train_size: int = 600,
-    test_size: int = 1000,
-    split: str = "test",
-    validation_size: int | None = None,
-    folds: int | None = None,
-    fold: int | None = None,
-    outer_folds: int | None = None,
-    outer: int | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    data_seed: int = 0,
-    output_dir: str | None = None,
-    resume_from: int = 0,
-) -> Iterator[Metrics]:
+def train(**params: Any) -> Iterator[Metrics]:
     """Train one network and yield its metrics after each epoch; `Config` explains the parameters.
 
     `accuracy` (0 to 1) and `loss` (mean cross-entropy) are those of the images that are selected on: the
-    test images for split = "test", those held out of training for "validation" and "folds". `train_loss`
-    is the mean over the epoch's batches as they were met, `learning_rate_used` the rate of this epoch.
+    test images for split = "test", those held out of training for "validation" and "folds", as are the
+    further `metrics`. `train_loss` is the mean over the epoch's batches as they were met, and over members;
+    `learning_rate_used` the rate of this epoch.
     `correct` is a boolean for each of the images that are selected on, in their order: whether it was right.
 
     The k-th mapping does not depend on `epochs`: a shorter run is the beginning of a longer one, bit for
@@ -103,9 +49,10 @@ def train(
     With `output_dir` training is kept there, once a second at most, and the same call goes on from what it
     finds. The first `resume_from` epochs are not yielded: whoever was interrupted has them already.
 
-    Raises: ConfigError for what cannot run.
+    Raises: ConfigError for what cannot run, TypeError for a parameter that is none of these.
     """
-    params = {name: value for name, value in locals().items() if name not in ("output_dir", "resume_from")}
+    _refuse_strangers(train, params)
+    output_dir, resume_from = params.pop("output_dir", None), params.pop("resume_from", 0)
     if isinstance(resume_from, bool) or not isinstance(resume_from, int) or resume_from < 0:
         raise ConfigError(f"resume_from must be a whole number from 0, found {resume_from!r}; write 0")
     training = _Training(Config(**params))
@@ -133,13 +80,18 @@ train.fingerprint = fingerprint  # type: ignore[attr-defined]
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network: its configuration, weights and running statistics (float32, flat)."""
+    """A trained network: its configuration, weights and running statistics (float32, flat).
+
+    Of an ensemble those of one member after the other.
+    """
 
     config: Config
     shape: tuple[int, int, int]
     classes: int
     parameters: NDArray[np.float32]
     statistics: NDArray[np.float32]
+    history: tuple[Metrics, ...] = ()
+    """The metrics of each epoch, of a network that `fit` has trained."""
 
     def predict(self, images: NDArray[Any]) -> NDArray[np.int64]:
         """The class of each image.
@@ -156,9 +108,8 @@ class Model:
         """
         scaled = _scale(images, self.shape)
         layers = build_layers(self.config, self.shape, self.classes)
-        runner = choose(layers, self.shape, CrossEntropy(self.config.label_smoothing))
-        runner.begin(self.parameters, self.statistics, 1)
-        return runner.predict(scaled)
+        members = self.config.members
+        return predict(layers, self.shape, members, self.parameters, self.statistics, scaled)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""
@@ -181,8 +132,9 @@ def load(path: str | Path) -> Model:
             raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")
         layers = build_layers(config, shape, classes)
         needed = {
-            "parameters": initial_parameters(layers, shape, config.init, _stream(0)).size,
-            "statistics": initial_statistics(layers, shape).size,
+            "parameters": config.members
+            * initial_parameters(layers, shape, config.init, np.random.default_rng(0)).size,
+            "statistics": config.members * initial_statistics(layers, shape).size,
         }
     except Exception as error:  # whatever damage makes of JSON and of a configuration
         words = checkpoint.in_words(error)
@@ -217,64 +169,86 @@ def _scale(images: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[np.floa
 
 
 def fit(**params: Any) -> Model:
-    """Train like `train` and return the network after the last epoch. Raises: ConfigError."""
+    """Train like `train`; return the network after the last epoch, with the metrics of each as `history`.
+
+    Raises: ConfigError for what cannot run, TypeError for a parameter that is none of these.
+    """
+    _refuse_strangers(fit, params)
     training = _Training(Config(**params))
-    for _ in training.run():
-        pass
-    return training.model()
+    history = tuple(training.run())
+    return training.model(history)
 
 
 class _Training:
-    """One run: the images, the network's layers, and where its weights are."""
+    """One run: the images, the network's layers, and those that learn."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.layers, self.shape, self.classes = _layers(config)
-        self.parameters = initial_parameters(self.layers, self.shape, config.init, _stream(config.seed, INIT))
-        self.statistics = initial_statistics(self.layers, self.shape)
+        self.learners = [Learner(config, self.layers, self.shape, member) for member in range(config.members)]
 
     def run(self, keeper: Keeper | None = None) -> Iterator[Metrics]:
         """Yield the metrics of every epoch: of those that `keeper` found at once, then of the others."""
-        config, history, kept = self.config, list[Metrics](), None
-        rule = build_rule(config, self.layers, self.shape)
-        arrays = self.parameters.size, self.statistics.size, len(rule.optimiser.keeps) * self.parameters.size
-        if keeper is not None and (found := keeper.read(*arrays)):
-            history, self.parameters, self.statistics, kept = found
+        config, learners, history = self.config, self.learners, list[Metrics]()
+        if keeper is not None and (found := keeper.read(*self._sizes())):
+            history = found[0]
+            self._restore(len(history), *found[1:])
             yield from history[: config.epochs]
         if len(history) >= config.epochs:
             return
         images = _images(config)
-        batch = min(config.batch_size, len(images.train_y))
-        runner = choose(self.layers, self.shape, CrossEntropy(config.label_smoothing))
-        runner.begin(self.parameters, self.statistics, batch)
-        rule.begin(self.parameters, kept, len(history) * -(-len(images.train_y) // batch))
+        for learner in learners:
+            learner.begin(images.train_x, images.train_y)
         if keeper is not None:
             keeper.begin()
         diverged = bool(history) and math.isnan(history[-1]["loss"])
         for epoch in range(len(history), config.epochs):
             rate = config.rate(epoch)
-            if not diverged:
-                order = _stream(config.seed, ORDER, epoch).permutation(len(images.train_y))
-                key = int(_stream(config.seed, DROPOUT, epoch).integers(2**64, dtype=np.uint64))
-                train_loss = runner.train_epoch(images.train_x, images.train_y, order, batch, rate, key, rule)
-                loss, correct = runner.evaluate(images.held_x, images.held_y)
-                self.parameters, self.statistics = runner.trained()
-                diverged = not (math.isfinite(train_loss) and math.isfinite(loss))
-            metrics: Metrics = {
-                "accuracy": math.nan if diverged else float(correct.mean()),
-                "loss": math.nan if diverged else float(loss),
-                "train_loss": math.nan if diverged else float(train_loss),
-                "learning_rate_used": rate,
-            }
-            if not diverged:
-                metrics["correct"] = correct
-            history.append(metrics)
+            metrics = self._diverged() if diverged else self._learn(images, rate)
+            diverged = math.isnan(metrics["loss"])
+            history.append(metrics | {"learning_rate_used": rate})
             if keeper is not None:
-                keeper.keep(history, self.parameters, self.statistics, rule.kept.ravel())
-            yield dict(metrics)
+                keeper.keep(history, *_joined(learner.numbers() for learner in learners))
+            yield dict(history[-1])
 
-    def model(self) -> Model:
-        return Model(self.config, self.shape, self.classes, self.parameters, self.statistics)
+    def _learn(self, images: Images, rate: float) -> Metrics:
+        """The metrics of one more epoch."""
+        train_loss = sum(learner.train_epoch(rate) for learner in self.learners) / len(self.learners)
+        logits = combine([learner.predict(images.held_x) for learner in self.learners])
+        loss, correct = judge(logits, images.held_y)
+        if not (math.isfinite(train_loss) and math.isfinite(loss)):
+            return self._diverged()
+        probabilities = softmax(logits)
+        return {
+            "accuracy": float(correct.mean()),
+            "loss": loss,
+            "train_loss": train_loss,
+            **{name: SCORES[name](probabilities, images.held_y) for name in self.config.metrics},
+            "correct": correct,
+        }
+
+    def _diverged(self) -> Metrics:
+        return dict.fromkeys(("accuracy", "loss", "train_loss", *self.config.metrics), math.nan)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """How many numbers `Learner.numbers` has, of all members."""
+        count, first = len(self.learners), self.learners[0]
+        return count * first.parameters.size, count * first.statistics.size, count * first.kept_size
+
+    def _restore(self, epochs: int, *numbers: NDArray[np.float32]) -> None:
+        """Be as after so many epochs, from `Learner.numbers` of all members."""
+        each = (np.split(of_all, len(self.learners)) for of_all in numbers)
+        for learner, parameters, statistics, kept in zip(self.learners, *each, strict=True):
+            learner.restore(epochs, parameters, statistics, kept)
+
+    def model(self, history: tuple[Metrics, ...]) -> Model:
+        parameters, statistics = _joined(learner.averaged() for learner in self.learners)
+        return Model(self.config, self.shape, self.classes, parameters, statistics, history)
+
+
+def _joined(numbers: Iterable[tuple[NDArray[np.float32], ...]]) -> list[NDArray[np.float32]]:
+    """Of each member's arrays one of all members."""
+    return [np.concatenate(of_all) for of_all in zip(*numbers, strict=True)]
 
 
 def _layers(config: Config) -> tuple[list[Layer], tuple[int, int, int], int]:
@@ -311,5 +285,26 @@ def _images(config: Config) -> Images:
     )
 
 
-def _stream(seed: int, *purpose: int) -> np.random.Generator:
-    return np.random.default_rng([seed, *purpose])
+def _refuse_strangers(function: Callable[..., Any], params: Mapping[str, Any]) -> None:
+    """Raise TypeError as Python does for a parameter that a function has not got."""
+    inspect.signature(function).bind(**params)
+
+
+def _signature(*more: inspect.Parameter, returns: Any) -> inspect.Signature:
+    """The hyperparameters, as `Config` has them, and more."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    known = [
+        inspect.Parameter(field.name, kind, default=field.default, annotation=field.type)
+        for field in dataclasses.fields(Config)
+    ]
+    return inspect.Signature([*known, *more], return_annotation=returns)
+
+
+def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+train.__signature__ = _signature(  # type: ignore[attr-defined]
+    _parameter("output_dir", None, str | None), _parameter("resume_from", 0, int), returns=Iterator[Metrics]
+)
+fit.__signature__ = _signature(returns=Model)  # type: ignore[attr-defined]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_core.config import CHOICES, OPTIONAL, SIZES, USED_BY
+from cnn_core.config import CHOICES, OPTIONAL, SIZES, USED_BY, Config
+from cnn_core.scores import SCORES
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
@@ -45,6 +46,7 @@ def test_the_page_names_each_choice_of_a_configuration() -> None:
     for name, values in CHOICES.items():
         assert {name, *values} <= said, name
     assert {name for name, _ in USED_BY.items()} <= said
-    assert {*SIZES, *OPTIONAL, "weight_decay", "l1", "warmup_epochs", "global_pool"} - {
-        "conv_channels"
-    } <= said
+    others = "weight_decay", "l1", "warmup_epochs", "global_pool", "mixup", "members", "average", "metrics"
+    augment = {name for name in Config.__dataclass_fields__ if name.startswith("augment_")}
+    assert {*SIZES, *OPTIONAL, *others, *augment} - {"conv_channels"} <= said
+    assert set(SCORES) <= set(re.findall(r"\w+", PAGE.read_text()))
