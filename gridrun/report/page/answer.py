@@ -7,7 +7,7 @@ from gridrun.report.page.source import Panel, Source
 from gridrun.report.sentences import tell
 from gridrun.report.tables import note_on, rows_of
 from gridrun.report.views.steps import as_toml
-from gridrun.results.answer import Pick
+from gridrun.results.picks import Pick
 
 SHOWN = 10  # rows of the leaderboard
 
