@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.fuse import CONV, NORM, POOL, Program
+from cnn_core.kernels import rules
 from cnn_core.kernels.activate_pool import backward_activate_pool, forward_activate_pool
 from cnn_core.kernels.batch_norm import backward_batch_norm, forward_batch_norm
 from cnn_core.kernels.cache import entry, kernel
@@ -26,6 +27,7 @@ from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross
 from cnn_core.kernels.dropout import mix, threshold_of
 from cnn_core.kernels.layout import EVALUATION_BATCH, State, allocate
 from cnn_core.kernels.linear import backward_linear, forward_linear
+from cnn_core.kernels.pointer import call_rule
 from cnn_core.kernels.simd import HALF, LANES, fill, fma, interleave, load, load_half, part, store
 from cnn_core.optimisers import Rule
 from cnn_core.scores import judge
@@ -46,8 +48,8 @@ def train_epoch(
 ) -> float:  # fmt: skip
     """Train on `images[order]` in batches, the last one smaller; return the mean training loss.
 
-    `key`, below 2^64, names this epoch's dropout. By gradient descent, or by another `rule`.
-    `smoothing` is that of the loss.
+    `key`, below 2^64, names this epoch's dropout. By gradient descent, or by another `rule`; one that is not
+    compiled is applied by Python after each step. `smoothing` is that of the loss.
 
     Shapes: images (N, C, H, W), labels (N,), order (M,).
     """
@@ -57,11 +59,17 @@ def train_epoch(
         raise ValueError(f"{found}: room is for batches of {state.batch}, each image wants a label")
     settings = float(dropout_rate), np.uint64(key), float(smoothing), np.empty(0, kind)
     images, labels = _readonly(images, kind), _readonly(labels, np.int32)
-    if rule is not None:
+    if rule is not None and not rules.has_kernels(rule):
         return _run_by_steps(state, images, labels, order, batch, rate, rule, *settings)
     with np.errstate(over="ignore"):  # of a rate that diverges at once
-        rate = kind(rate)
-    return _run_in_pieces(state, images, labels, order, batch, True, rate, *settings)
+        how = True, kind(rate), *settings
+    if rule is None:
+        none = rules.no_rule(state.memory)
+        return _run_in_pieces(state, images, labels, order, batch, *how, *none)
+    running = rules.Running(rule, state.memory, state.parameters, state.gradient)
+    loss = _run_in_pieces(state, images, labels, order, batch, *how, *running.arguments)
+    running.end(-(-len(order) // batch))
+    return loss
 
 
 def predict(state: State, images: Array) -> Array:
@@ -71,7 +79,7 @@ def predict(state: State, images: Array) -> Array:
     labels, order = np.zeros(count, np.int32), np.arange(count)
     _run_in_pieces(
         state, _readonly(images, kind), _readonly(labels, np.int32), order, EVALUATION_BATCH, False, kind(0),
-        0.0, np.uint64(0), 0.0, logits,
+        0.0, np.uint64(0), 0.0, logits, *rules.no_rule(state.memory),
     )  # fmt: skip
     return logits.reshape(count, classes)
 
@@ -124,9 +132,9 @@ def _run_by_steps(
     """`run` step by step at rate 0, each followed by the rule's; return the mean loss."""
     parameters = state.memory[: state.parameters]
     gradient = state.memory[state.gradient : state.gradient + state.parameters]
-    total, still = 0.0, state.memory.dtype.type(0)
+    total, how = 0.0, (True, state.memory.dtype.type(0), *settings, *rules.no_rule(state.memory))
     for step in range(-(-len(order) // batch)):
-        total = float(run(state, images, labels, order, batch, step, step + 1, total, True, still, *settings))
+        total = float(run(state, images, labels, order, batch, step, step + 1, total, *how))
         if not math.isfinite(total):
             break
         rule.apply(rate, parameters, gradient)
@@ -136,7 +144,7 @@ def _run_by_steps(
 @entry
 def run(  # type: ignore[no-untyped-def]
     state, images, labels, order, batch, first_step, last_step, total, training, rate, dropout_rate, key,
-    smoothing, logits,
+    smoothing, logits, rule, kept, before,
 ):  # fmt: skip
     """Take the batches of `images[order]` from the first step to before the last; learn if `training`.
 
@@ -146,7 +154,8 @@ def run(  # type: ignore[no-untyped-def]
 
     Shapes: images (N, C, H, W), read-only; labels (N,) int32; order (M,), `batch` of it at a time; `rate` of
         the gradient descent; `key` (uint64) names this epoch's dropout; `smoothing` of the loss; logits
-        (M classes,), unless training.
+        (M classes,), unless training; rule, kept and `before`, the steps of earlier epochs, as in
+        kernels/rules.py, in place of gradient descent if the rule has parts.
     """
     table, memory = state.table, state.memory
     last = table[-1]
@@ -173,7 +182,11 @@ def run(  # type: ignore[no-untyped-def]
         backward_cross_entropy(dy, size, classes, chosen[:n], smoothing, dy, n)
         for number in range(table.shape[0] - 1, -1, -1):
             run_backward(state, number, n, dropout_rate)
-        update(state, rate)
+        if rule.size == 0:
+            update(state, rate)
+        for number in range(rule.size):
+            own = rule[number]
+            call_rule(own.place, own, memory, kept, np.float64(rate), before + step + 1)
         pack_weights(state, training)
     return total
 

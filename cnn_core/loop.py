@@ -30,7 +30,6 @@ __all__ = [
     "State",
     "allocate",
     "kernels_of",
-    "lay_out",
     "places",
     "predict",
     "train_epoch",
@@ -42,7 +41,6 @@ PIECE_IMAGES, PIECE_S = 64, 0.05
 """A piece of an epoch has so many images at first, and twice as many as long as it takes less than that."""
 
 Array = NDArray[Any]
-NO_RULE = np.zeros(0, rules.RULE)
 NOTHING = np.zeros(0, np.float32)
 
 
@@ -63,23 +61,19 @@ def train_epoch(
     steps = -(-len(order) // batch)
     data = _readonly(images, np.float32), _readonly(labels, np.int32), np.asarray(order, np.int64), batch
     how = True, float(rate), np.uint64(key), float(smoothing), NOTHING.copy()
-    table = lay_out(state, rule)
-    if table is None:
+    if not rules.has_kernels(rule):
         parameters = state.memory[: state.parameters]
         gradient = state.memory[state.gradient : state.gradient + state.parameters]
         total = 0.0
         for step in range(steps):
-            total = float(run(state, *data, step, step + 1, total, *how, NO_RULE, NOTHING.copy(), 0))
+            total = float(run(state, *data, step, step + 1, total, *how, *rules.no_rule(state.memory)))
             if not math.isfinite(total):
                 break
             rule.apply(rate, parameters, gradient)
         return total / max(len(order), 1)
-    pitch = rules.pitch_of(state.parameters)
-    kept = np.zeros(max(1, len(rule.kept)) * pitch, np.float32)
-    kept[: len(rule.kept) * pitch].reshape(-1, pitch)[:, : state.parameters] = rule.kept
-    total = _run_in_pieces(state, *data, steps, *how, table, kept, rule.step)
-    rule.kept[...] = kept[: len(rule.kept) * pitch].reshape(-1, pitch)[:, : state.parameters]
-    rule.step += steps
+    running = rules.Running(rule, state.memory, state.parameters, state.gradient)
+    total = _run_in_pieces(state, *data, steps, *how, *running.arguments)
+    running.end(steps)
     return total / max(len(order), 1)
 
 
@@ -89,22 +83,16 @@ def predict(state: State, images: Array) -> Array:
     labels, order = np.zeros(len(images), np.int32), np.arange(len(images))
     _run_in_pieces(
         state, _readonly(images, np.float32), _readonly(labels, np.int32), order, state.chunk,
-        -(-len(images) // state.chunk), False, 0.0, np.uint64(0), 0.0, logits, NO_RULE, NOTHING.copy(), 0,
+        -(-len(images) // state.chunk), False, 0.0, np.uint64(0), 0.0, logits, *rules.no_rule(state.memory),
     )  # fmt: skip
     return logits.reshape(len(images), state.classes)
-
-
-def lay_out(state: State, rule: Rule) -> Array | None:
-    """The rule as the loop reads it; None if not all of it is compiled."""
-    if not rules.has_kernels(rule):
-        return None
-    return rules.lay_out(rule, state.memory, state.parameters, state.gradient)
 
 
 def warm(state: State) -> None:
     """Compile the loop itself, by taking no step."""
     nothing = _readonly(NOTHING, np.float32), _readonly(NOTHING, np.int32), np.zeros(0, np.int64), 1
-    run(state, *nothing, 0, 0, 0.0, True, 0.0, np.uint64(0), 0.0, NOTHING.copy(), NO_RULE, NOTHING.copy(), 0)
+    how = True, 0.0, np.uint64(0), 0.0, NOTHING.copy()
+    run(state, *nothing, 0, 0, 0.0, *how, *rules.no_rule(state.memory))
 
 
 def trained(state: State, order: NDArray[np.int64], statistics: int) -> tuple[Array, Array]:

@@ -56,11 +56,15 @@ class _Fused:
         from cnn_core import compilation
 
         self._engine: Any = compilation.load_engine()
+        self._compiled_rule: Rule | None = None
         self._state = self._engine.allocate(self._program, parameters, statistics, batch)
 
     def train_epoch(
         self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
     ) -> float:
+        if self._compiled_rule is not rule and not rule.plain:
+            _compile_rule("engine", rule, self._state)
+            self._compiled_rule = rule
         loss = self._engine.train_epoch(
             self._state, images, labels, order, batch, rate, self._program.dropout_rate, key,
             None if rule.plain else rule, self._loss.smoothing,
@@ -82,6 +86,17 @@ class _Fused:
         return found
 
 
+def _compile_rule(module: str, rule: Rule, state: Any) -> None:
+    """Have the kernels of a rule ready, if it is the textbook's."""
+    from cnn_core import compilation
+    from cnn_core.kernels import rules
+
+    if rules.has_kernels(rule):
+        parts = (type(part).__name__ for part in (rule.optimiser, *rule.regularisers))
+        with compilation.compiling(module, *parts):
+            rules.lay_out(rule, state.memory, state.parameters, state.gradient)
+
+
 class _Looped:
     """A compiled loop over layers that have kernels each."""
 
@@ -96,16 +111,14 @@ class _Looped:
             loop.warm(self._state)
         self._loop: Any = loop
         self._order, self._statistics = loop.places(self._layers, self._shape), len(statistics)
-        self._compiling, self._ready = compilation.compiling, False
+        self._compiled_rule: Rule | None = None
 
     def train_epoch(
         self, images: Array, labels: Array, order: Array, batch: int, rate: float, key: int, rule: Rule
     ) -> float:
-        if not self._ready:
-            parts = (type(part).__name__ for part in (rule.optimiser, *rule.regularisers))
-            with self._compiling("loop", *parts):
-                self._loop.lay_out(self._state, rule)
-            self._ready = True
+        if self._compiled_rule is not rule:
+            _compile_rule("loop", rule, self._state)
+            self._compiled_rule = rule
         loss = self._loop.train_epoch(
             self._state, images, labels, order, batch, rate, key, rule, self._loss.smoothing
         )

@@ -151,13 +151,42 @@ RULES: dict[type, Any] = {
 }  # fmt: skip
 
 
+NO_RULE = np.zeros(0, RULE)
+
+
+class Running:
+    """A rule as a loop takes it, for one epoch: its `table`, what it has `kept`, the steps `before`.
+
+    The loop changes `kept` in place; `end` hands it back.
+    """
+
+    def __init__(self, rule: Rule, memory: NDArray[Any], parameters: int, gradient: int) -> None:
+        self.table = lay_out(rule, memory, parameters, gradient)
+        self.kept = np.zeros((max(1, len(rule.kept)), pitch_of(parameters)), memory.dtype)
+        self._rule, self._own = rule, self.kept[: len(rule.kept), :parameters]
+        self._own[...] = rule.kept
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        return self.table, self.kept.ravel(), self._rule.step
+
+    def end(self, steps: int) -> None:
+        self._rule.kept[...] = self._own
+        self._rule.step += steps
+
+
+def no_rule(memory: NDArray[Any]) -> tuple[Any, ...]:
+    """The arguments of a loop without one."""
+    return NO_RULE, np.zeros(0, memory.dtype), 0
+
+
 def has_kernels(rule: Rule) -> bool:
     """Whether all its parts are the textbook's."""
     return all(type(own) in RULES for own in (rule.optimiser, *rule.regularisers))
 
 
 def lay_out(rule: Rule, memory: NDArray[Any], parameters: int, gradient: int) -> NDArray[Any]:
-    """What `rule.apply` does, in the same order, as a table for the loop."""
+    """What `rule.apply` does, in the same order; compiled, if it was not."""
     whole, parts = ((0, 1, parameters),), list[tuple[Any, tuple[int, int, int]]]()
     stages = ("clip", whole), ("penalise", rule.weights), ("update", whole), ("project", rule.weights)
     for method, over in stages:
