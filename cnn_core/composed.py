@@ -1,8 +1,8 @@
-"""Runs a network that has no kernels of its own, layer by layer, float32: the same functions as engine.py.
+"""Runs a network with a layer that has no kernels, yours, layer by layer from Python, float32.
 
-A layer in `kernels.single.KERNELS` runs compiled, any other as its file in `layers` says, in NumPy. The order
-of work is that of `Network.gradients`, the textbook; here all parameters are in one flat array, as an
-optimiser and a checkpoint want them.
+The same functions as engine.py and loop.py. A layer in `kernels.single.KERNELS` runs compiled, any other as
+its file in `layers` says, in NumPy. The order of work is that of `Network.gradients`, the textbook; here all
+parameters are in one flat array, as an optimiser and a checkpoint want them.
 """
 
 import math

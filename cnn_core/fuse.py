@@ -7,7 +7,7 @@ A network is fused if its layers are, in this order:
     Flatten, Linear
 
 All its dropouts have one rate. The engine runs such a network with the kernels of `cnn_core.kernels`; any
-other runs layer by layer (composed.py), to the same results but for rounding and for what is dropped.
+other runs by kernels of single layers (loop.py), with the same results but for rounding and what is dropped.
 """
 
 import math
