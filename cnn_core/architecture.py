@@ -125,10 +125,7 @@ class _Builder:
     def add(self, layer: Layer) -> None:
         before, self.shape = self.shape, layer.output_shape(self.shape)
         self.layers.append(layer)
-        if isinstance(layer, Conv2d):
-            self.count += layer.filters * (before[0] * layer.size**2 + 1)
-        if isinstance(layer, Linear):
-            self.count += layer.outputs * (before[0] + 1)
+        self.count += count_parameters(layer, before)
         if self.count > MOST_PARAMETERS:
             given = "".join(f", hidden {list(self.config.hidden)}" for _ in self.config.hidden[:1])
             raise ConfigError(
@@ -197,6 +194,13 @@ def initial_parameters(
             variance = {"report": K / (3 * fan_in), "glorot": 2 / (fan_in + K * taps), "he": 2 / fan_in}[init]
             found += [rng.standard_normal(K * fan_in) * math.sqrt(variance), np.zeros(K)]
     return np.concatenate(found).astype(np.float32)
+
+
+def count_parameters(layer: Layer, before: Shape) -> int:
+    """How many weights and biases a layer has, nearly all parameters of a network. Draws nothing."""
+    if isinstance(layer, Conv2d):
+        return layer.filters * (before[0] * layer.size**2 + 1)
+    return layer.outputs * (before[0] + 1) if isinstance(layer, Linear) else 0
 
 
 def initial_statistics(layers: Sequence[Layer], shape: Shape) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from cnn_core.datasets import load as load_dataset
 from cnn_core.ensemble import combine, predict
 from cnn_core.layers import Layer
 from cnn_core.learner import Learner
+from cnn_core.memory import require_memory
 from cnn_core.scores import SCORES, judge, softmax
 
 VERSION = "3"
@@ -266,7 +267,9 @@ def _layers(config: Config) -> tuple[list[Layer], tuple[int, int, int], int]:
         outer=config.outer,
     )
     image = shape[0], shape[1], shape[2]
-    return build_layers(config, image, classes), image, classes
+    layers = build_layers(config, image, classes)
+    require_memory(config, layers, image)
+    return layers, image, classes
 
 
 def _images(config: Config) -> Images:

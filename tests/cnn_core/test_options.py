@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import cnn_core
-from cnn_core import checkpoint, datasets, ensemble, scores
+from cnn_core import checkpoint, compilation, datasets, ensemble, memory, scores
+from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.average import Average
 from cnn_core.config import Config
+from cnn_core.fuse import fuse
 
 SMALL: dict[str, Any] = {"train_size": 60, "test_size": 80, "batch_size": 7}
 AUGMENT = {"augment_shift": 2, "augment_rotate": 10.0, "augment_scale": 0.1, "augment_noise": 0.05}
@@ -155,6 +157,47 @@ def test_what_cannot_be_is_refused_in_one_line(params: dict[str, Any], words: st
         cnn_core.train.validate(**params)  # type: ignore[attr-defined]
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_what_takes_more_memory_than_there_is_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2.0**30)
+    wide: dict[str, Any] = {"conv_channels": [1000], "batch_size": 600}
+    for refused in (cnn_core.train.validate, cnn_core.train, cnn_core.fit):  # type: ignore[attr-defined]
+        with pytest.raises(cnn_core.ConfigError, match=r"at least 1\.6 GiB of memory, here are 1\.0; write"):
+            refused(**wide)
+    wide["batch_size"] = 120
+    cnn_core.train.validate(**wide)  # type: ignore[attr-defined]
+    for more in ({"members": 20}, {"norm": "group"}, {"optimizer": "adam", "average": 200}):
+        with pytest.raises(cnn_core.ConfigError, match="GiB of memory"):
+            cnn_core.train.validate(**wide, **more)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("batch", [50, 600])
+@pytest.mark.parametrize("channels", [[6, 16], [64], [20, 50, 20]], ids=str)
+def test_the_engine_takes_no_less_memory_than_is_counted(batch: int, channels: list[int]) -> None:
+    config = Config(conv_channels=channels, kernel_size=3, padding=1, batch_size=batch)  # type: ignore[arg-type]
+    layers = build_layers(config, (1, 28, 28), 10)
+    parameters = initial_parameters(layers, (1, 28, 28), "glorot", np.random.default_rng(0))
+    program = fuse(layers, (1, 28, 28))
+    assert program
+    state = compilation.load_engine().allocate(
+        program, parameters, initial_statistics(layers, (1, 28, 28)), batch
+    )
+    taken = state.memory.nbytes + 2 * parameters.nbytes
+    assert taken / 10 < memory.needed_bytes(config, layers, (1, 28, 28)) <= taken
+
+
+def test_memory_is_that_of_the_container_or_the_process_if_that_is_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = memory.available_bytes()
+    assert 2**28 < machine < 2**50
+    monkeypatch.setattr(memory, "LIMIT", tmp_path / "memory.max")
+    for text, expected in (("max", None), ("1000000\n", 1e6)):
+        (tmp_path / "memory.max").write_text(text)
+        assert memory.available_bytes() == (expected or pytest.approx(memory.available_bytes()))
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (1000, -1))
+    assert memory.available_bytes() == 1000
 
 
 def test_fit_tells_the_metrics_that_train_yields() -> None:
