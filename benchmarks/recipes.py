@@ -1,0 +1,114 @@
+"""The recipes of examples/recipes, with PyTorch beside: how soon 98.5 %, and how good after 30 epochs.
+
+Each run is a process of its own on one core, timed from its start: Python, imports, reading the images,
+training, an evaluation after each epoch. The two take turns. PyTorch has the same layers, its own default
+initialisation, the same rates, batches and images, augmented by the same function.
+
+    python -m benchmarks.recipes [data_seed]      with MNIST's files named by CNN_CORE_DATA
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "examples" / "recipes"
+SEEDS = range(5)
+ENOUGH = 0.985
+
+
+def read(name: str) -> dict[str, Any]:
+    """The parameters of a recipe: of zipped axes the last values."""
+    recipe = tomllib.loads((RECIPES / f"{name}.toml").read_text())
+    axes = [recipe["grid"], *recipe.get("zip", {}).values()]
+    last = {axis: values[-1] for group in axes for axis, values in group.items()}
+    return {**recipe["fixed"], **last}
+
+
+def train_ours(params: dict[str, Any]) -> Iterator[float]:
+    """The accuracy after each epoch."""
+    import cnn_core
+
+    for metrics in cnn_core.train(**params):
+        yield float(metrics["accuracy"])  # type: ignore[arg-type]
+
+
+def train_torch(params: dict[str, Any]) -> Iterator[float]:
+    """The same with PyTorch."""
+    import numpy as np
+    import torch
+
+    from benchmarks import torch_network
+    from cnn_core import Config, augmentation
+    from cnn_core.train import _images
+
+    config = Config(**params)
+    images = _images(config)
+    torch.manual_seed(config.seed)
+    network = torch_network.build((1, 28, 28), 10, config.conv_channels, config.kernel_size, 0.0)
+    trainer = torch_network.Trainer(network, images.train_x, images.train_y, config.learning_rate)
+    trainer.optimiser = torch.optim.SGD(
+        network.parameters(), lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov
+    )
+    limits = {name: getattr(config, f"augment_{name}") for name in ("shift", "rotate", "scale")}
+    for epoch in range(config.epochs):
+        trainer.optimiser.param_groups[0]["lr"] = config.rate(epoch)
+        rng = np.random.default_rng([config.seed, epoch])
+        if any(limits.values()):
+            trainer.images = torch.from_numpy(augmentation.warp(images.train_x, rng, **limits))
+        trainer.train_epoch(rng.permutation(config.train_size), config.batch_size)
+        _, accuracy = trainer.evaluate(images.held_x, images.held_y, 100)
+        yield accuracy
+
+
+WAYS = {"cnn_core": train_ours, "PyTorch": train_torch}
+
+
+def run(way: str, params: dict[str, Any]) -> list[tuple[float, float]]:
+    """Of each epoch when it was done, in seconds from the start of the process, and its accuracy."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchmarks.recipes", "--run", way, json.dumps(params)]
+    began = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        found = [(time.perf_counter() - began, float(line)) for line in process.stdout]
+    if process.returncode:
+        sys.exit(f"{way} failed")
+    return found
+
+
+def main() -> None:
+    """Print the figures, in Markdown."""
+    data_seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    for way in WAYS:  # kernels are compiled, files are in memory
+        run(way, {**read("mnist-600"), "epochs": 1})
+        run(way, {**read("mnist-quick"), "epochs": 1})
+    print(f"| recipe, data_seed {data_seed} | | {' | '.join(f'seed {seed}' for seed in SEEDS)} | median |")
+    print("|---|---|---|---|---|---|---|---|")
+    soon: dict[str, list[float]] = {way: [] for way in WAYS}
+    good: dict[str, list[float]] = {way: [] for way in WAYS}
+    for seed in SEEDS:
+        for way in WAYS:
+            quick = run(way, {**read("mnist-quick"), "seed": seed, "data_seed": data_seed})
+            soon[way].append(min((at for at, accuracy in quick if accuracy >= ENOUGH), default=float("inf")))
+            long = run(way, {**read("mnist-600"), "seed": seed, "data_seed": data_seed})
+            good[way].append(100 * long[-1][1])
+    for what, told in ((f"seconds to {100 * ENOUGH:g} %", soon), ("600 images, 30 epochs, %", good)):
+        for way, values in told.items():
+            each = " | ".join(f"{value:.1f}" for value in values)
+            print(f"| {what} | {way} | {each} | {statistics.median(values):.1f} |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--run"]:
+        for accuracy in WAYS[sys.argv[2]](json.loads(sys.argv[3])):
+            print(accuracy, flush=True)
+    else:
+        main()
