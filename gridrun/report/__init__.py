@@ -1,6 +1,7 @@
 """The report on a sweep: CSVs, pictures and a page, written whole or not at all."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,7 +22,7 @@ from gridrun.report.page.source import Source
 from gridrun.report.pictures.curves import draw_curves
 from gridrun.report.pictures.surfaces import draw_surfaces
 from gridrun.report.pictures.table import draw_table
-from gridrun.report.replacing import replacing, require_directory
+from gridrun.report.replacing import remove, replacing, require_directory
 from gridrun.report.summary import write_summary
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import Answer, find_answer
@@ -75,6 +76,26 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
                 draw_curves(result, fresh / "curves.png")
             write_page(Source(result, answer, costs, stamps, store), fresh / "report.html")
     return result, answer, costs
+
+
+def write_live_page(directory: Path, refresh_s: int) -> Path:
+    """Write only the page of a sweep that runs, in place of an older one; it loads itself again so often.
+
+    Raises: InputError if there is no store; EnvironmentFault if the disk refuses.
+    """
+    target = directory / REPORT
+    with Store.read(directory) as store, _faults(directory):
+        result = aggregate(store)
+        source = Source(result, find_answer(result), *gather_costs(result, store), store)
+        _check_target(target)
+        target.mkdir(exist_ok=True)
+        fresh = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+        try:
+            write_page(source, fresh, refresh_s)
+            fresh.replace(target / "report.html")
+        finally:
+            remove(fresh)
+    return target / "report.html"
 
 
 def _check_target(target: Path) -> None:

@@ -32,8 +32,8 @@ def replacing(target: Path, check: Callable[[Path], None]) -> Iterator[Path]:
                 old.rename(target)
             raise
     finally:
-        _remove(fresh)
-        _remove(old)
+        remove(fresh)
+        remove(old)
 
 
 def require_directory(target: Path, what: str) -> bool:
@@ -55,7 +55,7 @@ def _clear_leftovers(target: Path) -> None:
         if kind == "old" and not os.path.lexists(target):
             path.rename(target)  # killed between the two renames: the old one is the one
         else:
-            _remove(path)
+            remove(path)
 
 
 def _lives(process: int) -> bool:
@@ -70,7 +70,8 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove whatever lies there, if it can be."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

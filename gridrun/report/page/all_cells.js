@@ -45,7 +45,9 @@ function rowAt(event) {
 // Each has a name, its text in a row, and a number or a text to sort and filter by.
 function columnsOf() {
   const { data, ranked } = page;
-  const columns = [{ name: "#", text: (row) => String(ranked.place[row] + 1), key: (row) => ranked.place[row], up: true }];
+  const columns = [
+    { name: "#", text: (row) => String(ranked.place[row] + 1), key: (row) => ranked.place[row], up: true },
+  ];
   for (const axis of data.axes.filter((each) => !each.zip)) {
     const place = page.places(axis);
     columns.push({
@@ -53,7 +55,12 @@ function columnsOf() {
       axis,
       up: true,
       text: (row) => page.value(axis, row),
-      key: (row) => (axis.codes[row] < 0 ? Number.NaN : axis.numbers ? axis.numbers[axis.codes[row]] : place[axis.codes[row]]),
+      key: (row) =>
+        axis.codes[row] < 0
+          ? Number.NaN
+          : axis.numbers
+            ? axis.numbers[axis.codes[row]]
+            : place[axis.codes[row]],
     });
   }
   const best = data.mode === "min";
@@ -63,9 +70,20 @@ function columnsOf() {
     columns.push({ name, up: lower, text: (row) => page.tell(values[row]), key: (row) => values[row] });
   }
   if (data.seconds) {
-    columns.push({ name: "seconds", up: true, text: (row) => (Number.isNaN(data.seconds[row]) ? "" : data.seconds[row].toPrecision(3)), key: (row) => data.seconds[row] });
+    columns.push({
+      name: "seconds",
+      up: true,
+      text: (row) => (Number.isNaN(data.seconds[row]) ? "" : data.seconds[row].toPrecision(3)),
+      key: (row) => data.seconds[row],
+    });
   }
-  columns.push({ name: "state", up: true, words: true, text: (row) => data.states[data.state[row]], key: (row) => data.state[row] });
+  columns.push({
+    name: "state",
+    up: true,
+    words: true,
+    text: (row) => data.states[data.state[row]],
+    key: (row) => data.state[row],
+  });
   columns.push({ name: "cell", up: true, words: true, text: page.id, key: page.id });
   return columns;
 }
@@ -76,7 +94,10 @@ function headings(table) {
   for (const column of table.columns) {
     const th = document.createElement("th");
     th.scope = "col";
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: column.name });
+    const button = Object.assign(document.createElement("button"), {
+      type: "button",
+      textContent: column.name,
+    });
     button.addEventListener("click", () => {
       // The best, the least, the quickest first; again the other way round.
       table.up = table.sort === column.name ? !table.up : column.up;
@@ -98,7 +119,8 @@ page.parseFilter = (text, columns) => {
   const tokens = text.match(/(?:[^\s"]|"[^"]*")+/g) ?? [];
   for (const token of tokens) {
     const parts = /^([^<>=!~]+)(<=|>=|!=|=|<|>|~)(.+)$/s.exec(token);
-    if (!parts) throw new Error(`${token}: write name>value, as in ${columns[1].name}=${columns[1].text(0) || 1}`);
+    if (!parts)
+      throw new Error(`${token}: write name>value, as in ${columns[1].name}=${columns[1].text(0) || 1}`);
     const column = columnFor(parts[1].replaceAll('"', ""), columns);
     tests.push(testOf(column, parts[2], parts[3].replace(/^"(.*)"$/s, "$1")));
   }
@@ -107,15 +129,27 @@ page.parseFilter = (text, columns) => {
 
 function columnFor(said, columns) {
   const low = said.toLowerCase();
-  const initials = (name) => name.split(/[_\W]+/).map((word) => word.slice(0, 1)).join("").toLowerCase();
+  const initials = (name) =>
+    name
+      .split(/[_\W]+/)
+      .map((word) => word.slice(0, 1))
+      .join("")
+      .toLowerCase();
   const same = columns.filter((column) => column.name.toLowerCase() === low);
   if (same.length) return same.find((column) => column.name === said) ?? same[0];
-  for (const likes of [(name) => name.toLowerCase().startsWith(low), (name) => initials(name) === low, (name) => name.toLowerCase().includes(low)]) {
+  for (const likes of [
+    (name) => name.toLowerCase().startsWith(low),
+    (name) => initials(name) === low,
+    (name) => name.toLowerCase().includes(low),
+  ]) {
     const found = columns.filter((column) => likes(column.name));
     if (found.length === 1) return found[0];
-    if (found.length > 1) throw new Error(`${said} may be ${found.map((column) => column.name).join(" or ")}`);
+    if (found.length > 1)
+      throw new Error(`${said} may be ${found.map((column) => column.name).join(" or ")}`);
   }
-  throw new Error(`no column is called ${said}; there are ${columns.map((column) => column.name).join(", ")}`);
+  throw new Error(
+    `no column is called ${said}; there are ${columns.map((column) => column.name).join(", ")}`,
+  );
 }
 
 function testOf(column, sign, said) {
@@ -136,11 +170,14 @@ function testOf(column, sign, said) {
     });
     return (row) => column.axis.codes[row] >= 0 && fits[column.axis.codes[row]];
   }
-  if (column.words) return (row) => (sign === "=" ? column.text(row).startsWith(said) : compare(column.text(row), said));
+  if (column.words)
+    return (row) => (sign === "=" ? column.text(row).startsWith(said) : compare(column.text(row), said));
   if (Number.isNaN(number)) throw new Error(`${column.name} is a number, found ${said}`);
   const offset = column.name === "#" ? 1 : 0;
   // What is shown with four digits is meant by them.
-  if (equality && !offset) return (row) => compare(column.key(row) === number || page.tell(column.key(row)) === page.tell(number), true);
+  if (equality && !offset)
+    return (row) =>
+      compare(column.key(row) === number || page.tell(column.key(row)) === page.tell(number), true);
   return (row) => compare(column.key(row) + offset, number);
 }
 
@@ -161,7 +198,9 @@ function refilter(table) {
   table.rows = tests.length ? all.filter((row) => tests.every((test) => test(row))) : all;
   const column = table.columns.find((each) => each.name === table.sort);
   if (column) table.rows = sorted(table.rows, column, table.up);
-  told.textContent = tests.length ? `${table.rows.length.toLocaleString("en")} of ${all.length.toLocaleString("en")}` : "";
+  told.textContent = tests.length
+    ? `${table.rows.length.toLocaleString("en")} of ${all.length.toLocaleString("en")}`
+    : "";
   document.querySelectorAll("#cells th").forEach((th, i) => {
     if (table.columns[i].name !== table.sort) th.removeAttribute("aria-sort");
     else th.setAttribute("aria-sort", table.up ? "ascending" : "descending");
@@ -182,7 +221,8 @@ function sorted(rows, column, up) {
   return Int32Array.from(rows).sort((a, b) => {
     const x = keys.get(a);
     const y = keys.get(b);
-    if (lacks(x) || lacks(y)) return Number(lacks(x)) - Number(lacks(y)) || page.ranked.place[a] - page.ranked.place[b];
+    if (lacks(x) || lacks(y))
+      return Number(lacks(x)) - Number(lacks(y)) || page.ranked.place[a] - page.ranked.place[b];
     return x < y ? -sign : x > y ? sign : page.ranked.place[a] - page.ranked.place[b];
   });
 }
@@ -194,7 +234,9 @@ function show(table, all = false) {
   const body = box.querySelector("tbody");
   const { rows, columns } = table;
   const first = all ? 0 : Math.max(0, Math.floor(box.scrollTop / ROW_HEIGHT) - 10);
-  const last = all ? Math.min(rows.length, MOST_PRINTED) : Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW_HEIGHT) + 20);
+  const last = all
+    ? Math.min(rows.length, MOST_PRINTED)
+    : Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW_HEIGHT) + 20);
   const made = [spacer(first)];
   for (let i = first; i < last; i++) {
     const line = document.createElement("tr");
@@ -230,7 +272,11 @@ function showPin() {
   if (box.hidden) return;
   const row = page.pinned;
   const { data } = page;
-  const close = Object.assign(document.createElement("button"), { type: "button", className: "close", textContent: "Close" });
+  const close = Object.assign(document.createElement("button"), {
+    type: "button",
+    className: "close",
+    textContent: "Close",
+  });
   close.addEventListener("click", () => page.pin(row));
   const heading = document.createElement("h3");
   heading.textContent = `${data.metric} ${page.metric(row)}`;
@@ -241,7 +287,8 @@ function showPin() {
   };
   tell("rank", `${page.ranked.place[row] + 1} of ${data.count}`);
   for (const axis of data.axes) if (!axis.zip && axis.codes[row] >= 0) tell(axis.name, page.value(axis, row));
-  for (const [name, values] of Object.entries(data.metrics)) if (!Number.isNaN(values[row])) tell(name, page.tell(values[row]));
+  for (const [name, values] of Object.entries(data.metrics))
+    if (!Number.isNaN(values[row])) tell(name, page.tell(values[row]));
   if (data.seconds && !Number.isNaN(data.seconds[row])) tell("seconds", data.seconds[row].toPrecision(3));
   for (let run = 0; run < data.repeats; run++) {
     const cell = row * data.repeats + run;

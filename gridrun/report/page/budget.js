@@ -13,7 +13,7 @@ function drawCurves(told) {
   const { names, curves } = told.histories;
   if (!element || !names) return;
   const menu = document.getElementById("curve-metric");
-  names.forEach((name, i) => menu.append(new Option(name, i)));
+  for (const [i, name] of names.entries()) menu.append(new Option(name, i));
   const known = names.indexOf(page.state.curve);
   let metric = known < 0 ? 0 : known;
   menu.value = metric;
@@ -30,7 +30,8 @@ function drawCurves(told) {
   const worst = ranked.slice(Math.max(half, ranked.length - 3));
   const others = ranked.filter((row) => !best.includes(row) && !worst.includes(row));
   const valuesOf = (row) => curves[page.curveOf(row)]?.metrics[metric];
-  const clip = (value) => (value === null || metric !== 0 ? value : Math.min(told.range[1], Math.max(told.range[0], value)));
+  const clip = (value) =>
+    value === null || metric !== 0 ? value : Math.min(told.range[1], Math.max(told.range[0], value));
   const at = (row) => {
     const curve = curves[page.curveOf(row)];
     return curve ? { x: curve.epochs, y: valuesOf(row)[0].map(clip) } : null;
@@ -43,10 +44,21 @@ function drawCurves(told) {
       const traces = [];
       for (const row of others) traces.push(curveOf(row, at(row), null, { color: grey, width: 1 }, 0.35));
       worst.forEach((row, i) => {
-        traces.push(curveOf(row, at(row), valuesOf(row)[1], { color: BAD[i % 3], dash: "dash", width: 2 }, 1, clip));
+        traces.push(
+          curveOf(row, at(row), valuesOf(row)[1], { color: BAD[i % 3], dash: "dash", width: 2 }, 1, clip),
+        );
       });
       best.forEach((row, i) => {
-        traces.push(curveOf(row, at(row), valuesOf(row)[1], { color: (dark ? GOOD_IN_DARK : GOOD)[i % 3], width: 2.5 }, 1, clip));
+        traces.push(
+          curveOf(
+            row,
+            at(row),
+            valuesOf(row)[1],
+            { color: (dark ? GOOD_IN_DARK : GOOD)[i % 3], width: 2.5 },
+            1,
+            clip,
+          ),
+        );
       });
       const flat = traces.flat();
       const shown = flat.flatMap((trace) => trace.y).filter((value) => value !== null);
@@ -75,11 +87,15 @@ function drawCurves(told) {
 
 function curveOf(row, line, std, style, opacity, clip = (value) => value) {
   const rank = page.ranked.place[row] + 1;
-  const axes = page.data.axes.filter((axis) => !axis.zip && !axis.budget && axis.values.length > 1 && axis.codes[row] >= 0);
+  const axes = page.data.axes.filter(
+    (axis) => !axis.zip && !axis.budget && axis.values.length > 1 && axis.codes[row] >= 0,
+  );
   const name = axes.map((axis) => `${axis.name} ${page.value(axis, row)}`).join(", ");
   const traces = [];
   if (std) {
-    const ends = [1, -1].map((sign) => line.y.map((y, i) => (y === null ? null : clip(y + sign * (std[i] ?? 0)))));
+    const ends = [1, -1].map((sign) =>
+      line.y.map((y, i) => (y === null ? null : clip(y + sign * (std[i] ?? 0)))),
+    );
     traces.push({
       type: "scatter",
       mode: "lines",
@@ -118,7 +134,8 @@ function drawSeconds(told) {
     told.most,
   );
   const clip = (value) => Math.min(told.range[1], Math.max(told.range[0], value));
-  const at = (row) => (seconds[row] > 0 && page.data.state[row] === 0 ? { x: [seconds[row]], y: [clip(mean[row])] } : null);
+  const at = (row) =>
+    seconds[row] > 0 && page.data.state[row] === 0 ? { x: [seconds[row]], y: [clip(mean[row])] } : null;
   page.picture(
     element,
     () => {

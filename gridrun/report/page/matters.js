@@ -6,11 +6,12 @@ page.panels.matters = (rows) => {
   element.style.minHeight = `${90 + 34 * shown.length}px`;
   page.picture(element, () => {
     const { grey } = page.colours();
+    const narrow = element.clientWidth < 600;
     const bar = (name, key, color, pattern) => ({
       type: "bar",
       orientation: "h",
       name,
-      y: shown.map((row) => page.escape(row.term)),
+      y: shown.map((row) => page.escape(page.clip(row.term, narrow ? 24 : 70))),
       x: shown.map((row) => (row[key] === null ? null : 100 * row[key])),
       marker: { color, pattern: { shape: pattern } },
       hovertemplate: "%{y}<br>%{x:.1f} %<extra></extra>",
@@ -21,7 +22,7 @@ page.panels.matters = (rows) => {
         barmode: "group",
         showlegend: true,
         legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "reversed" },
-        xaxis: { title: { text: "% of the variance" } },
+        xaxis: { title: { text: narrow ? "%" : "% of the variance" } },
         yaxis: { type: "category" },
       }),
     };

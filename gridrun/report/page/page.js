@@ -1,6 +1,5 @@
 // What all panels share: the data, one selection for all of them, pictures drawn when they are looked at.
 // The pictures are plotly's. This script links and filters.
-"use strict";
 
 const page = {
   data: null,
@@ -42,7 +41,8 @@ function unpack(packed) {
 
 page.load = async () => {
   const data = JSON.parse(await unsqueeze("data"));
-  for (const name of ["state", "mean", "std", "runs", "seconds", "combination"]) data[name] = unpack(data[name]);
+  for (const name of ["state", "mean", "std", "runs", "seconds", "combination"])
+    data[name] = unpack(data[name]);
   for (const axis of data.axes) axis.codes = unpack(axis.codes);
   for (const name of Object.keys(data.metrics)) data.metrics[name] = unpack(data.metrics[name]);
   data.ids = bytesOf(data.ids);
@@ -56,7 +56,9 @@ page.load = async () => {
 
 function rank(data) {
   const sign = data.mode === "max" ? -1 : 1;
-  const merit = Float64Array.from(data.mean, (v) => (Number.isFinite(v) ? sign * v : Number.POSITIVE_INFINITY));
+  const merit = Float64Array.from(data.mean, (v) =>
+    Number.isFinite(v) ? sign * v : Number.POSITIVE_INFINITY,
+  );
   const order = Int32Array.from({ length: data.count }, (_, i) => i);
   order.sort((a, b) => (merit[a] < merit[b] ? -1 : merit[a] > merit[b] ? 1 : a - b));
   const place = new Int32Array(data.count);
@@ -78,7 +80,8 @@ page.find = (id) => {
   if (!/^[0-9a-f]{4,16}$/.test(id)) return -1;
   const beginning = id.slice(0, 12);
   const cells = page.data.count * page.data.repeats;
-  for (let i = 0; i < cells; i++) if (page.cell(i).startsWith(beginning)) return Math.floor(i / page.data.repeats);
+  for (let i = 0; i < cells; i++)
+    if (page.cell(i).startsWith(beginning)) return Math.floor(i / page.data.repeats);
   return -1;
 };
 
@@ -105,7 +108,9 @@ page.label = (row) => {
   const { data } = page;
   const axes = data.axes.filter((axis) => !axis.zip && axis.codes[row] >= 0 && axis.values.length > 1);
   const lines = axes.map((axis) => `${page.escape(axis.name)} ${page.escape(page.value(axis, row))}`);
-  return [`<b>${page.escape(data.metric)} ${page.escape(page.metric(row))}</b>`, ...lines, page.id(row)].join("<br>");
+  return [`<b>${page.escape(data.metric)} ${page.escape(page.metric(row))}</b>`, ...lines, page.id(row)].join(
+    "<br>",
+  );
 };
 
 // Rows, at most so many, evenly chosen by rank, the best among them.
@@ -168,13 +173,22 @@ page.recall = () => {
 
 // -- pictures ----------------------------------------------------------------------------------------
 
-const LIGHT = { ink: "#1f2933", grey: "#5f6b7a", faint: "#e4e7eb", ground: "#ffffff", accent: "#d6336c", select: "#1f6feb" };
+const LIGHT = {
+  ink: "#1f2933",
+  grey: "#5f6b7a",
+  faint: "#e4e7eb",
+  ground: "#ffffff",
+  accent: "#d6336c",
+  select: "#1f6feb",
+};
 const MARKS = { hover: { dash: "dot", width: 2 }, pin: { dash: "solid", width: 3 } };
 
 page.colours = () => {
   if (page.printing) return LIGHT;
   const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(Object.keys(LIGHT).map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  return Object.fromEntries(
+    Object.keys(LIGHT).map((name) => [name, style.getPropertyValue(`--${name}`).trim()]),
+  );
 };
 
 page.layout = (more = {}) => {
@@ -284,7 +298,9 @@ function markPlot(plot) {
   const key = `${page.hovered} ${page.pinned}`;
   if (plot.marked === key) return;
   plot.marked = key;
-  const found = [page.source === plot ? -1 : page.hovered, page.pinned].map((row) => (row >= 0 ? plot.at(row) : null));
+  const found = [page.source === plot ? -1 : page.hovered, page.pinned].map((row) =>
+    row >= 0 ? plot.at(row) : null,
+  );
   const update = { x: found.map((f) => (f ? f.x : [])), y: found.map((f) => (f ? f.y : [])) };
   if (plot.spatial) update.z = found.map((f) => (f ? f.z : []));
   Plotly.restyle(plot.element, update, [plot.own, plot.own + 1]);

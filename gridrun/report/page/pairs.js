@@ -14,12 +14,16 @@ page.panels.pairs = (told) => {
   if (chosen.x === chosen.y) chosen.y = varied.find((axis) => axis !== chosen.x);
   for (const key of ["x", "y"]) {
     for (const axis of varied) form.elements[key].append(new Option(axis.name, axis.name));
-    form.elements[key].addEventListener("change", () => choose({ [key]: named(form.elements[key].value) }, key));
+    form.elements[key].addEventListener("change", () =>
+      choose({ [key]: named(form.elements[key].value) }, key),
+    );
   }
   form.elements.by.addEventListener("change", () => choose({ by: form.elements.by.value }));
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("ol.pairs button")) {
-    button.addEventListener("click", () => choose({ x: named(button.dataset.x), y: named(button.dataset.y) }));
+    button.addEventListener("click", () =>
+      choose({ x: named(button.dataset.x), y: named(button.dataset.y) }),
+    );
   }
   const element = document.querySelector('[data-plot="pairs"]');
   let found = null;
@@ -61,7 +65,12 @@ function offerRest(chosen, varied, show) {
   chosen.rest = {};
   for (const axis of rest) {
     const label = document.createElement("label");
-    const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: axis.order.length, value: 0 });
+    const slider = Object.assign(document.createElement("input"), {
+      type: "range",
+      min: 0,
+      max: axis.order.length,
+      value: 0,
+    });
     const told = document.createElement("output");
     const tell = () => {
       told.textContent = slider.value === "0" ? "best" : axis.values[axis.order[slider.value - 1]];
@@ -80,7 +89,9 @@ function offerRest(chosen, varied, show) {
 
 function isHere(chosen, row) {
   if (chosen.x.codes[row] < 0 || chosen.y.codes[row] < 0) return false;
-  return page.data.axes.every((axis) => !(axis.name in chosen.rest) || axis.codes[row] === chosen.rest[axis.name]);
+  return page.data.axes.every(
+    (axis) => !(axis.name in chosen.rest) || axis.codes[row] === chosen.rest[axis.name],
+  );
 }
 
 // Of each square the best choice, and where there is none what there is: a state's number, or -1.
@@ -116,11 +127,15 @@ function drawPair(chosen, found, range) {
   const row = (square) => found.rows[square];
   const tied = new Set([...data.tied, ...data.best]);
   const annotated = x.order.length * y.order.length <= 400 && x.order.length <= 20;
-  const values = grid((square) => (row(square) < 0 ? null : colourOf(data.mean[row(square)], by, ranked.place[row(square)], range)));
+  const values = grid((square) =>
+    row(square) < 0 ? null : colourOf(data.mean[row(square)], by, ranked.place[row(square)], range),
+  );
   const text = grid((square) => (row(square) < 0 ? "" : page.tell(data.mean[row(square)])));
   const known = values.flat().filter((value) => value !== null);
   const custom = grid((square) => (row(square) < 0 ? null : row(square)));
-  const missing = grid((square) => (row(square) >= 0 || found.states[square] < 0 ? null : found.states[square]));
+  const missing = grid((square) =>
+    row(square) >= 0 || found.states[square] < 0 ? null : found.states[square],
+  );
   const shared = { x: x.order.map((_, i) => i), y: y.order.map((_, i) => i), xgap: 1, ygap: 1 };
   const traces = [
     {
@@ -131,7 +146,11 @@ function drawPair(chosen, found, range) {
       zmax: 4,
       showscale: false,
       colorscale: STATE_COLOURS.map((colour, i) => [i / 4, colour]),
-      text: grid((square) => (missing.length && row(square) < 0 && found.states[square] >= 0 ? page.escape(data.states[found.states[square]]) : "")),
+      text: grid((square) =>
+        missing.length && row(square) < 0 && found.states[square] >= 0
+          ? page.escape(data.states[found.states[square]])
+          : "",
+      ),
       texttemplate: annotated ? "%{text}" : "",
       hovertemplate: "%{text}<extra></extra>",
     },
@@ -150,7 +169,10 @@ function drawPair(chosen, found, range) {
       texttemplate: annotated ? "%{text}" : "",
       hovertext: grid((square) => (row(square) < 0 ? "" : page.label(row(square)))),
       hovertemplate: "%{hovertext}<extra></extra>",
-      colorbar: { thickness: 12, title: { text: by === "value" ? page.escape(page.clip(data.metric, 20)) : by } },
+      colorbar: {
+        thickness: 12,
+        title: { text: by === "value" ? page.escape(page.clip(data.metric, 20)) : by },
+      },
     });
   }
   const best = data.best.length ? placeOf(chosen, data.best[0]) : null;
@@ -168,7 +190,14 @@ function drawPair(chosen, found, range) {
   x.order.forEach((i, column) => {
     y.order.forEach((j, line) => {
       if (!tied.has(row(i * y.values.length + j))) return;
-      shapes.push({ type: "rect", x0: column - 0.47, x1: column + 0.47, y0: line - 0.47, y1: line + 0.47, line: { color: accent, width: 2 } });
+      shapes.push({
+        type: "rect",
+        x0: column - 0.47,
+        x1: column + 0.47,
+        y0: line - 0.47,
+        y1: line + 0.47,
+        line: { color: accent, width: 2 },
+      });
     });
   });
   return {
@@ -186,7 +215,8 @@ function drawPair(chosen, found, range) {
 function colourOf(value, by, place, range) {
   if (by === "rank") return place + 1;
   if (by === "value") return value;
-  if (page.allPositive === undefined) page.allPositive = page.measured().every((row) => page.data.mean[row] > 0);
+  if (page.allPositive === undefined)
+    page.allPositive = page.measured().every((row) => page.data.mean[row] > 0);
   if (page.allPositive) return Math.log10(value);
   const unit = Math.max(Math.abs(range[0]), Math.abs(range[1])) / 100 || 1;
   return Math.sign(value) * Math.log10(1 + Math.abs(value) / unit);
@@ -211,7 +241,12 @@ function tabulatePair(chosen, found) {
     for (const i of x.order.slice(0, 60)) {
       const square = i * y.values.length + j;
       const state = found.states[square];
-      line.insertCell().textContent = found.rows[square] >= 0 ? page.tell(page.data.mean[found.rows[square]]) : state < 0 ? "" : page.data.states[state];
+      line.insertCell().textContent =
+        found.rows[square] >= 0
+          ? page.tell(page.data.mean[found.rows[square]])
+          : state < 0
+            ? ""
+            : page.data.states[state];
     }
   }
   document.getElementById("pairs-table").replaceChildren(table);

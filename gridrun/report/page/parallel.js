@@ -33,7 +33,8 @@ function axesOf() {
   const [low, high] = data.panels.pairs.range;
   axes.push({
     name: data.metric,
-    at: (row) => (data.state[row] === 0 ? Math.min(1, Math.max(0, (data.mean[row] - low) / (high - low))) : Number.NaN),
+    at: (row) =>
+      data.state[row] === 0 ? Math.min(1, Math.max(0, (data.mean[row] - low) / (high - low))) : Number.NaN,
     ticks: [0, 0.5, 1].map((share) => [share, page.tell(low + share * (high - low))]),
   });
   return axes;
@@ -87,7 +88,10 @@ function drawLines(view) {
   drawAxes(pen, view, size);
   view.base = pen.getImageData(0, 0, canvas.width, canvas.height);
   const note = document.getElementById("parallel-note");
-  note.textContent = rows.length < table.rows.length ? `${rows.length.toLocaleString("en")} of ${table.rows.length.toLocaleString("en")} drawn, evenly chosen by rank.` : "";
+  note.textContent =
+    rows.length < table.rows.length
+      ? `${rows.length.toLocaleString("en")} of ${table.rows.length.toLocaleString("en")} drawn, evenly chosen by rank.`
+      : "";
   highlight(view);
 }
 
@@ -146,7 +150,10 @@ function highlight(view) {
   pen.putImageData(view.base, 0, 0);
   const { select } = page.colours();
   const size = sizes(view);
-  for (const [row, width] of [[page.hovered, 2], [page.pinned, 4]]) {
+  for (const [row, width] of [
+    [page.hovered, 2],
+    [page.pinned, 4],
+  ]) {
     if (row < 0) continue;
     pen.lineWidth = width;
     line(pen, view, size, row, select);
@@ -197,7 +204,11 @@ function rangeOf(axis, low, high) {
 }
 
 function tellBrushes(table) {
-  const told = Object.entries(table.brushes).map(([name, range]) => [name, range.low.toFixed(3), range.high.toFixed(3)]);
+  const told = Object.entries(table.brushes).map(([name, range]) => [
+    name,
+    range.low.toFixed(3),
+    range.high.toFixed(3),
+  ]);
   return told.length ? JSON.stringify(told) : "";
 }
 
@@ -219,7 +230,9 @@ function recallBrushes(view) {
 function nearest(view, event) {
   const size = sizes(view);
   const { axes, table } = view;
-  const i = axes.findIndex((_, k) => k + 1 < axes.length && size.x(k) <= event.offsetX && event.offsetX < size.x(k + 1));
+  const i = axes.findIndex(
+    (_, k) => k + 1 < axes.length && size.x(k) <= event.offsetX && event.offsetX < size.x(k + 1),
+  );
   if (i < 0) return -1;
   const mix = (event.offsetX - size.x(i)) / (size.x(i + 1) - size.x(i));
   let best = -1;

@@ -5,7 +5,8 @@ page.panels.per_axis = (told) => {
     const line = told.lines[Number(element.dataset.index)];
     const axis = page.data.axes.find((each) => each.name === line.axis);
     const place = page.places(axis);
-    const at = (row) => (axis.codes[row] < 0 ? null : { x: [place[axis.codes[row]]], y: [clip(page.data.mean[row])] });
+    const at = (row) =>
+      axis.codes[row] < 0 ? null : { x: [place[axis.codes[row]]], y: [clip(page.data.mean[row])] };
     const clip = (value) => Math.min(told.range[1], Math.max(told.range[0], value));
     page.picture(element, () => drawAxis(axis, line, rows, place, told.range, clip), at);
   }
@@ -48,7 +49,9 @@ function drawAxis(axis, line, rows, place, range, clip) {
       x: places,
       y: best,
       customdata: points.map((point) => point.row),
-      error_y: std.some((s) => s !== null) ? { type: "data", array: std.map((s) => s ?? 0), color: "#21918c", thickness: 1.5 } : undefined,
+      error_y: std.some((s) => s !== null)
+        ? { type: "data", array: std.map((s) => s ?? 0), color: "#21918c", thickness: 1.5 }
+        : undefined,
       line: { color: "#21918c", width: 2.5 },
       marker: { size: 8, color: "#21918c" },
       hovertemplate: "best over all else %{y:.4g}<extra></extra>",
@@ -67,7 +70,22 @@ function drawAxis(axis, line, rows, place, range, clip) {
     });
   }
   const room = 0.06 * (range[1] - range[0]);
-  const shapes = line.edge && top >= 0 ? [{ type: "rect", yref: "paper", y0: 0, y1: 1, x0: top - 0.4, x1: top + 0.4, fillcolor: accent, opacity: 0.12, line: { width: 0 } }] : [];
+  const shapes =
+    line.edge && top >= 0
+      ? [
+          {
+            type: "rect",
+            yref: "paper",
+            y0: 0,
+            y1: 1,
+            x0: top - 0.4,
+            x1: top + 0.4,
+            fillcolor: accent,
+            opacity: 0.12,
+            line: { width: 0 },
+          },
+        ]
+      : [];
   return {
     data: traces,
     layout: page.layout({

@@ -6,7 +6,9 @@ page.panels.surfaces = (told) => {
   let camera = { eye: { x: -1.5, y: -1.7, z: 0.95 } };
   for (const element of document.querySelectorAll('[data-plot="surfaces"]')) {
     const surface = told.all[Number(element.dataset.index)];
-    const plot = page.picture(element, () => drawSurface(surface, told.range, camera), null, { spatial: true });
+    const plot = page.picture(element, () => drawSurface(surface, told.range, camera), null, {
+      spatial: true,
+    });
     plots.push(plot);
   }
   let turning = false;
@@ -16,11 +18,14 @@ page.panels.surfaces = (told) => {
     camera = seen;
     turning = true;
     const others = plots.filter((other) => other !== plot && other.drawn);
-    Promise.all(others.map((other) => Plotly.relayout(other.element, { "scene.camera": camera }))).finally(() => {
-      turning = false;
-    });
+    Promise.all(others.map((other) => Plotly.relayout(other.element, { "scene.camera": camera }))).finally(
+      () => {
+        turning = false;
+      },
+    );
   };
-  for (const plot of plots) plot.begun = () => plot.element.on("plotly_relayout", (event) => turn(plot, event));
+  for (const plot of plots)
+    plot.begun = () => plot.element.on("plotly_relayout", (event) => turn(plot, event));
   button.addEventListener("click", () => {
     page.drawAll((plot) => plot.spatial);
     button.hidden = true;
@@ -102,7 +107,12 @@ function drawSurface(surface, range, camera) {
       scene: {
         xaxis: axis(x),
         yaxis: axis(y),
-        zaxis: { title: { text: page.escape(page.data.metric) }, range: [range[0] - room, range[1] + room], gridcolor: faint, color: grey },
+        zaxis: {
+          title: { text: page.escape(page.data.metric) },
+          range: [range[0] - room, range[1] + room],
+          gridcolor: faint,
+          color: grey,
+        },
         camera,
         aspectmode: "manual",
         aspectratio: { x: 1.1, y: 1.1, z: 0.75 },
