@@ -20,6 +20,10 @@ from gridrun.report.csv import (
 from gridrun.report.page import write_page
 from gridrun.report.page.source import Source
 from gridrun.report.pictures.curves import draw_curves
+from gridrun.report.pictures.effects import draw_effects
+from gridrun.report.pictures.figures import by_defaults
+from gridrun.report.pictures.isolation import draw_isolation
+from gridrun.report.pictures.pairs import draw_pairs
 from gridrun.report.pictures.surfaces import draw_surfaces
 from gridrun.report.pictures.table import draw_table
 from gridrun.report.replacing import remove, replacing, require_directory
@@ -41,6 +45,7 @@ OURS = (
         "sensitivity.csv",
     ),
     *("summary.json", "report.html", "table.png", "curves.png", "surface-*.png"),
+    *("effects.png", "isolation.png", "pairs-*.png"),
 )
 
 
@@ -71,9 +76,13 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
             costs, stamps = gather_costs(result, store)
             write_timings(costs, stamps, fresh / "timings.csv")
             if len(result.best):
-                draw_table(result, fresh / "table.png")
-                draw_surfaces(result, fresh)
-                draw_curves(result, fresh / "curves.png")
+                with by_defaults():
+                    draw_table(result, fresh / "table.png")
+                    draw_surfaces(result, fresh)
+                    draw_curves(result, fresh / "curves.png")
+                    draw_pairs(result, answer, fresh)
+                    draw_effects(result, fresh / "effects.png")
+                    draw_isolation(result, answer, fresh / "isolation.png")
             write_page(Source(result, answer, costs, stamps, store), fresh / "report.html")
     return result, answer, costs
 

@@ -110,8 +110,12 @@ def rows(path: Path) -> list[list[str]]:
 
 def test_the_study_gives_every_file(study: Path) -> None:
     assert sorted(path.name for path in study.iterdir()) == [
-        "best.csv", "cells.csv", "curves.png", "effects.csv", "history.csv", "isolation.csv", "report.html",
-        "sensitivity.csv", "summary.json",
+        "best.csv", "cells.csv", "curves.png", "effects.csv", "effects.png", "history.csv", "isolation.csv",
+        "isolation.png",
+        *(f"pairs-{pair}.png" for pair in (
+            "epochs-batch_size", "learning_rate-batch_size", "learning_rate-epochs"
+        )),
+        "report.html", "sensitivity.csv", "summary.json",
         *sorted(f"surface-dropout_rate-{value}.png" for value in (0.2, 0.3, 0.4, 0.6)),
         "table.png", "timings.csv",
     ]  # fmt: skip
@@ -560,7 +564,9 @@ def test_a_report_survives_any_metric_and_any_axis(
     directory = Path(tempfile.mkdtemp(dir=tmp_path))
     record(directory, text, lambda _: [{"score": next(found), other: next(found)} for _ in range(3)])
     result = write_report(directory)
-    assert len([name for name in written(directory) if name.endswith(".png")]) == 3
+    drawn = {name for name in written(directory) if name.endswith(".png")}
+    assert {"table.png", "curves.png", "isolation.png"} < drawn
+    assert len([name for name in drawn if name.startswith("surface-")]) == 1
     ends = result.cells["score"][np.isfinite(result.cells["score"])]
     for means in (result.best["score"], *(effect["mean"] for effect in result.main_effects.values())):
         assert means.dropna().between(ends.min(), ends.max()).all()

@@ -2,50 +2,35 @@
 
 from typing import Any
 
-import numpy as np
-
 from gridrun.report.captions import show
-from gridrun.report.page.source import Panel, Source, deviations, known
+from gridrun.report.page.source import Panel, Source, known
+from gridrun.report.views.lines import lines_of
 from gridrun.report.views.ranges import range_of
-from gridrun.report.views.scales import drawable
-from gridrun.selection import merits
 from gridrun.terminal import visible
 
 MOST_DOTS = 1500  # of one axis: more are no picture, and slow
 
 
 def _lines(source: Source) -> list[dict[str, Any]]:
-    """For each axis and value: median, best over all else and its spread over replicates."""
-    result, mean = source.result, drawable(source.mean)
-    signed = merits(mean, result.spec.mode)
-    std = deviations(result.by_run[*source.pairs.T])
-    edges = {edge.axis: edge for edge in (source.answer.edges if source.answer else ())}
-    lines = []
-    for axis in result.layout.every:
-        codes = source.codes_of(axis.name)
-        points = []
-        for place, value in enumerate(axis.values):
-            rows = np.flatnonzero((codes == place) & np.isfinite(mean))
-            best = int(rows[signed[rows].argmax()]) if len(rows) else -1
-            points.append(
+    """As the script and the tables take them."""
+    return [
+        {
+            "axis": visible(line.axis.name),
+            "points": [
                 {
                     "value": show(value),
-                    "count": len(rows),
-                    "median": known(float(np.median(mean[rows]))) if len(rows) else None,
-                    "best": known(float(mean[best])) if best >= 0 else None,
-                    "row": best,
-                    "std": known(float(std[best])) if best >= 0 else None,
+                    "count": line.count[i],
+                    "median": known(line.median[i]),
+                    "best": known(line.best[i]),
+                    "row": line.row[i],
+                    "std": known(line.std[i]),
                 }
-            )
-        edge = edges.get(axis.name)
-        lines.append(
-            {
-                "axis": visible(axis.name),
-                "points": points,
-                "edge": None if edge is None else [show(edge.value), edge.end, show(edge.try_)],
-            }
-        )
-    return lines
+                for i, value in enumerate(line.axis.values)
+            ],
+            "edge": line.edge and [show(line.edge.value), line.edge.end, show(line.edge.try_)],
+        }
+        for line in lines_of(source.result, source.answer)
+    ]
 
 
 def _fill(source: Source) -> dict[str, Any]:

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from gridrun.grid import Axis
 from gridrun.report.captions import show
 from gridrun.report.summary import summarise
+from gridrun.report.views.lines import deviations
 from gridrun.report.views.scales import drawable, scale
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.answer import Answer
 from gridrun.results.costs import Costs, Stamps
 from gridrun.results.layout import Floats, Ints
-from gridrun.results.ranking import mean_where, std_where
+from gridrun.results.ranking import mean_where
 from gridrun.store import Store
 from gridrun.terminal import visible
 
@@ -167,12 +168,6 @@ class Source:
 
 
 MOST_NUMBERS = 200_000  # of other metrics in a page
-
-
-def deviations(runs: Floats) -> Floats:
-    """The standard deviation of each row (n - 1); NaN of fewer than two runs."""
-    runs, there = drawable(runs), np.isfinite(runs)
-    return std_where(runs, there, mean_where(runs, there))
 
 
 def _half(name: str) -> bytes:

@@ -3,7 +3,7 @@ page.panels.surfaces = (told) => {
   const button = document.getElementById("draw-surfaces");
   if (!button) return;
   const plots = [];
-  let camera = { eye: { x: -1.5, y: -1.7, z: 0.95 } };
+  let camera = { eye: told.eye };
   for (const element of document.querySelectorAll('[data-plot="surfaces"]')) {
     const surface = told.all[Number(element.dataset.index)];
     const plot = page.picture(element, () => drawSurface(surface, told.range, camera), null, {

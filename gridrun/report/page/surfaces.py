@@ -5,8 +5,9 @@ from typing import Any
 
 from gridrun.report.captions import selected_on, show, show_metric
 from gridrun.report.page.source import Panel, Source
-from gridrun.report.views.scales import Scale, clipped, drawable
-from gridrun.report.views.surfaces import Surface, heading, surfaces, undrawn, z_range
+from gridrun.report.views.scales import Scale, drawable
+from gridrun.report.views.sight import choose_view
+from gridrun.report.views.surfaces import Surface, beyond, heading, surfaces, undrawn, z_range
 from gridrun.terminal import visible
 
 
@@ -30,7 +31,7 @@ def _fill(source: Source) -> dict[str, Any]:
         for s in drawn
         if (words := heading(s).partition("held at")[2])
     }
-    told = [w for w in (*notes, clipped(result), *sorted(held), undrawn(result)) if w] if drawn else []
+    told = [w for w in (*notes, *beyond(result), *sorted(held), undrawn(result)) if w] if drawn else []
     return {
         "names": [_name(surface) or result.spec.metric for surface in drawn],
         "selected": selected_on(result),
@@ -40,9 +41,13 @@ def _fill(source: Source) -> dict[str, Any]:
 
 def _data(source: Source) -> dict[str, Any]:
     low, high = z_range(source.result)
+    drawn = _drawn(source)
+    e, a = map(math.radians, choose_view(drawn, low, high) if drawn else (27.0, -130.0))
+    eye = [math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]
     return {
         "range": [low, high],
-        "all": [_tell(surface, surface.y) for surface in _drawn(source) if surface.y is not None],
+        "eye": dict(zip("xyz", (2.45 * each for each in eye), strict=True)),
+        "all": [_tell(surface, surface.y) for surface in drawn if surface.y is not None],
     }
 
 

@@ -10,19 +10,20 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
 from gridrun.report.captions import caption, selected_on, show_metric
 from gridrun.report.pictures.figures import ACCENT, COLOURS, GREY, INK, plain, save
-from gridrun.report.views.scales import Scale, clipped
-from gridrun.report.views.surfaces import Surface, heading, surfaces, undrawn, z_range
+from gridrun.report.views.scales import Scale, is_numeric
+from gridrun.report.views.sight import BOX, choose_view, find_hidden, tell_hidden
+from gridrun.report.views.surfaces import Surface, beyond, heading, surfaces, undrawn, z_range
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.layout import Floats
 
+View = tuple[float, float]  # elevation and azimuth, in degrees
 SEAM = (1.0, 1.0, 1.0, 0.8)
 MOST_DOTS = 400
-ELEVATION = 27.0
-BOX = (1.15, 1.15, 0.8)
 QUADS = 9_000  # facets in one surface
 
 
@@ -31,7 +32,7 @@ def draw_surfaces(result: Aggregate, directory: Path) -> list[str]:
     names = []
     for _, part in itertools.groupby(surfaces(result), key=lambda surface: surface.part):
         drawn = list(part)
-        view = _view(drawn)
+        view = choose_view(drawn, *z_range(result))
         for surface in drawn:
             if surface.y is None:
                 _draw_line(result, surface, directory / surface.name)
@@ -41,10 +42,10 @@ def draw_surfaces(result: Aggregate, directory: Path) -> list[str]:
     return names
 
 
-def _frame(result: Aggregate, surface: Surface) -> tuple[Figure, float, float]:
+def _frame(result: Aggregate, surface: Surface, hidden: str = "") -> tuple[Figure, float, float]:
     """A figure with heading and caption; and the share of its height between them."""
     words = caption(result, 118)
-    if notes := "; ".join(filter(None, [surface.note, undrawn(result), clipped(result)])):
+    if notes := "; ".join(filter(None, [surface.note, undrawn(result), *beyond(result), hidden])):
         words = f"{notes}.\n{words}"
     height = 6.9
     figure = Figure(figsize=(8.4, height))
@@ -59,14 +60,15 @@ def _frame(result: Aggregate, surface: Surface) -> tuple[Figure, float, float]:
     return figure, bottom / height, 1 - 0.75 / height
 
 
-def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, path: Path) -> None:
-    figure, bottom, top = _frame(result, surface)
+def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: View, path: Path) -> None:
+    low, high = z_range(result)
+    hidden = tell_hidden(surface, find_hidden(surface, low, high, *view))
+    figure, bottom, top = _frame(result, surface, hidden)
     axes: Any = figure.add_axes((0.0, bottom, 0.84, top - bottom), projection="3d", computed_zorder=False)
     # The limits are ours; matplotlib would take them from shapes that it has not measured yet.
     axes.autoscale(enable=False)
-    low, high = z_range(result)
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
-    x, z = surface.x, surface.drawn
+    x, z = surface.x, np.clip(surface.drawn, low, high)
     facets, heights = _facets(x.positions, y.positions, z)
     forward, right, up = _screen(x, y, high - low, view)
     seams = _seams(x.positions, y.positions, z) + 0.04 * forward
@@ -85,12 +87,12 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
                 zorder=1,
             )
         )
-    _mark(axes, surface, y, result.spec.mode)
+    _mark(axes, surface, y, z, result.spec.mode)
     _dress(axes, x, y, plain(result.spec.metric))
     margin = 0.06 * (high - low)
     axes.set_zlim(low - margin, high + margin)
     axes.set_proj_type("ortho")
-    axes.view_init(elev=ELEVATION, azim=view)
+    axes.view_init(elev=view[0], azim=view[1])
     axes.set_box_aspect(BOX, zoom=1.04)
     bar = figure.colorbar(colours, cax=figure.add_axes((0.885, bottom + 0.12, 0.02, top - bottom - 0.24)))
     bar.ax.tick_params(labelsize=8.5, colors=GREY)
@@ -98,7 +100,7 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: float, pa
     save(figure, path)
 
 
-def _mark(axes: Any, surface: Surface, y: Scale, mode: str) -> None:
+def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str) -> None:
     """Mark the best of all with a star and its value; in the other pictures, their own best with a ring."""
     z = surface.z
     if not np.isfinite(z).any():
@@ -106,7 +108,7 @@ def _mark(axes: Any, surface: Surface, y: Scale, mode: str) -> None:
         return
     signed = np.where(np.isnan(z), -np.inf, z if mode == "max" else -z)
     i, j = surface.best or np.unravel_index(int(np.argmax(signed)), z.shape)
-    spot = (surface.x.positions[i], y.positions[j], surface.drawn[i, j])
+    spot = (surface.x.positions[i], y.positions[j], drawn[i, j])
     star = surface.best is not None
     axes.scatter(
         *([v] for v in spot),
@@ -128,6 +130,8 @@ def _mark(axes: Any, surface: Surface, y: Scale, mode: str) -> None:
         color=INK,
         ha="center",
         va="bottom",
+        # Where less is better the best lies on the darkest colour.
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )
 
 
@@ -156,6 +160,10 @@ def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
     quads, heights = [], []
     for i, j in itertools.product(range(len(x) - 1), range(len(y) - 1)):
         corner = z[i : i + 2, j : j + 2]
+        if np.isfinite(corner).sum() == 3:  # what was measured beside a cell that failed is a triangle
+            quad, height = _triangles(x[i : i + 2], y[j : j + 2], corner, min(fine, 8))
+            quads.append(quad)
+            heights.append(height)
         if not np.isfinite(corner).all():
             continue
         ends = np.stack([1 - shares, shares], axis=1)
@@ -171,12 +179,27 @@ def _facets(x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(quads), np.concatenate(heights)
 
 
-def _screen(x: Scale, y: Scale, height: float, azim: float) -> tuple[Floats, Floats, Floats]:
+def _triangles(x: Floats, y: Floats, corner: Floats, fine: int) -> tuple[Floats, Floats]:
+    """A triangle between three measured corners in small ones, each with its last corner twice."""
+    at = np.argwhere(np.isfinite(corner))
+    first, second, third = np.column_stack([x[at[:, 0]], y[at[:, 1]], corner[at[:, 0], at[:, 1]]])
+    quads = []
+    for a, b in itertools.product(range(fine), repeat=2):
+        if a + b < fine:
+            quads.append([(a, b), (a + 1, b), (a, b + 1), (a, b + 1)])
+        if a + b < fine - 1:
+            quads.append([(a + 1, b), (a + 1, b + 1), (a, b + 1), (a, b + 1)])
+    shares = np.array(quads) / fine
+    points = first + shares[..., :1] * (second - first) + shares[..., 1:] * (third - first)
+    return points, points[:, :3, 2].mean(axis=1)
+
+
+def _screen(x: Scale, y: Scale, height: float, view: View) -> tuple[Floats, Floats, Floats]:
     """Steps to the viewer, to the right and up, in the units of the data.
 
     In parallel projection the viewer sees nothing of a step forward: it puts seams before facets.
     """
-    e, a = math.radians(ELEVATION), math.radians(azim)
+    e, a = map(math.radians, view)
     spans = np.array([np.ptp(x.positions) or 1.0, np.ptp(y.positions) or 1.0, height]) / np.array(BOX)
     forward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
     right = np.array([-math.sin(a), math.cos(a), 0.0])
@@ -216,29 +239,22 @@ def _seams(x: Floats, y: Floats, z: Floats) -> Floats:
     return np.stack([first, last, last, first], axis=1)
 
 
-def _view(drawn: list[Surface]) -> float:
-    """Look from the lowest corner, so that nothing high stands in front; the same for all pictures."""
-    if not drawn or drawn[0].y is None:
-        return -60.0
-    with np.errstate(invalid="ignore"):
-        stack = np.stack([surface.drawn for surface in drawn])
-    rows, columns = stack.shape[1], stack.shape[2]
-    lows = {}
-    for azim, i, j in ((-130, 0, 0), (-40, -1, 0), (50, -1, -1), (140, 0, -1)):
-        near = slice(0, (rows + 1) // 2) if i == 0 else slice(rows // 2, rows)
-        side = slice(0, (columns + 1) // 2) if j == 0 else slice(columns // 2, columns)
-        part = stack[:, near, side]
-        part = part[np.isfinite(part)]
-        lows[azim] = float(part.mean()) if part.size else -math.inf
-    return float(min(lows, key=lows.__getitem__))
-
-
 def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
     """One axis: a line through its values."""
     figure, bottom, top = _frame(result, surface)
     axes = figure.add_axes((0.11, bottom + 0.1, 0.85, top - bottom - 0.13))
-    x, z = surface.x, surface.drawn[:, 0]
-    axes.plot(x.positions, z, color=matplotlib.colormaps[COLOURS](0.3), marker="o", markersize=6, linewidth=2)
+    x, z = surface.x, np.clip(surface.drawn[:, 0], *z_range(result))
+    # Between texts, or lists, there is no slope.
+    line = "-" if is_numeric(x.axis) else "none"
+    axes.plot(
+        x.positions,
+        z,
+        color=matplotlib.colormaps[COLOURS](0.3),
+        marker="o",
+        markersize=6,
+        linewidth=2,
+        linestyle=line,
+    )
     if surface.best is not None:
         i = surface.best[0]
         axes.plot(x.positions[i], z[i], marker="*", markersize=17, color=ACCENT, markeredgecolor="white")

@@ -1,5 +1,6 @@
 """Where an axis's values lie in a picture, and which of them are drawn."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ def scale(axis: Axis, most: int, always: int | None = None) -> Scale:
     if numeric:
         order.sort(key=numbers.__getitem__)
     kept = thin(order, most, always)
-    log = numeric and min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_FROM
+    log = numeric and min(numbers) > 0 and (max(numbers) / min(numbers) >= LOG_FROM or _is_geometric(numbers))
     even = numeric and not log and not _drawable_by_size(numbers)
     if numeric and not even:
         places = [math.log10(numbers[i]) if log else numbers[i] for i in kept]
@@ -81,6 +82,13 @@ def scale(axis: Axis, most: int, always: int | None = None) -> Scale:
         if not ticks or places[i] - ticks[-1][0] >= span / 20:
             ticks.append((places[i], clip(tick(axis.values[kept[i]]), 16)))
     return Scale(axis, tuple(kept), np.array(places), tuple(ticks), log, even)
+
+
+def _is_geometric(numbers: list[float]) -> bool:
+    """Whether three numbers or more follow each other by one ratio: 16, 32, 64."""
+    ordered = sorted(numbers)
+    ratios = [after / before for before, after in itertools.pairwise(ordered)]
+    return len(ratios) > 1 and min(ratios) > 1.2 and max(ratios) < 1.01 * min(ratios)
 
 
 def _drawable_by_size(numbers: list[float]) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 
 from gridrun.grid import Zip
 from gridrun.report.captions import clip, show
-from gridrun.report.views.scales import LIMIT, Scale, drawable, is_numeric, scale, thin
+from gridrun.report.views.ranges import range_of
+from gridrun.report.views.scales import Scale, clipped, drawable, is_numeric, scale, thin
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.layout import Floats, Part
 from gridrun.results.ranking import mean_where
@@ -159,6 +160,11 @@ def _surfaces_of(result: Aggregate, part: Part, prefix: str, most: int, files: "
         yield Surface(name, prefix, x, y, at, held, z.reshape(len(x.kept), -1), spot, note)
 
 
+def safe_name(text: str) -> str:
+    """A part of a file's name that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80]
+
+
 class _Files:
     """File names that any file system takes, each once."""
 
@@ -166,7 +172,7 @@ class _Files:
         self._used: set[str] = set()
 
     def name(self, text: str) -> str:
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80]
+        safe = safe_name(text)
         for number in itertools.count(1):
             name = f"surface-{safe}.png" if number == 1 else f"surface-{safe}-{number}.png"
             if name.lower() not in self._used:  # some file systems hold A.png and a.png for one
@@ -177,13 +183,14 @@ class _Files:
 
 def z_range(result: Aggregate) -> tuple[float, float]:
     """One range for all pictures, so that they can be laid side by side."""
-    finite = drawable(result.by_combination[np.isfinite(result.by_combination)])
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    # A flat surface gets room that its own size can tell from rounding.
-    room = max(0.5, abs(low) / 20)
-    return (low, high) if high - low > max(abs(low) * 1e-9, 1 / LIMIT) else (low - room, high + room)
+    found = range_of(result.by_combination, result.spec.mode)
+    return found.low, found.high
+
+
+def beyond(result: Aggregate) -> list[str]:
+    """What pictures draw at their end, in sentences."""
+    note = range_of(result.by_combination, result.spec.mode).note.rstrip(".")
+    return [words for words in (note, clipped(result)) if words]
 
 
 def heading(surface: Surface) -> str:

@@ -1,0 +1,173 @@
+"""What pictures draw: from where, how far, in which order, and the same whatever a matplotlibrc says."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+from gridrun.errors import InputError
+from gridrun.report import write_report
+from gridrun.report.captions import show
+from gridrun.report.pictures.surfaces import _facets
+from gridrun.report.views.lines import lines_of
+from gridrun.report.views.pairs import best_over_rest, pick_pairs, rank_pairs, state_of_rest
+from gridrun.report.views.ranges import range_of
+from gridrun.report.views.scales import scale
+from gridrun.report.views.sight import choose_view, find_hidden, tell_hidden
+from gridrun.report.views.steps import find_steps
+from gridrun.report.views.surfaces import surfaces, z_range
+from gridrun.results.aggregate import Aggregate
+from gridrun.results.answer import find_answer
+from gridrun.results.causes import find_causes
+from gridrun.results.costs import gather_costs
+from gridrun.spec import Spec
+from gridrun.store import Store
+from tests.gridrun.test_report import HEAD, fill, read, record, written
+
+PLATEAU = HEAD + "[grid]\na = [1, 2, 3, 4]\nb = [1, 2, 3, 4]\n"
+
+
+def plateau(tmp_path: Path) -> Aggregate:
+    """High everywhere but at one corner, which a plateau can stand in front of."""
+    record(tmp_path, PLATEAU, lambda p: [{"score": 0.1 if (p["a"], p["b"]) == (4, 4) else 0.9}])
+    return read(tmp_path)
+
+
+def test_a_surface_is_looked_at_from_where_it_hides_fewest_points(tmp_path: Path) -> None:
+    result = plateau(tmp_path)
+    (surface,) = surfaces(result)
+    ends = z_range(result)
+    behind = find_hidden(surface, *ends, 27.0, -130.0)
+    assert behind[3, 3]
+    assert behind.sum() == 1
+    assert tell_hidden(surface, behind) == "Hidden behind the surface: a 4, b 4 (0.1000)"
+    view = choose_view([surface], *ends)
+    assert not find_hidden(surface, *ends, *view).any()
+
+
+def test_what_was_measured_beside_a_failed_cell_is_drawn_as_triangles() -> None:
+    x = y = np.array([0.0, 1.0, 2.0])
+    whole = np.ones((3, 3))
+    holed = whole.copy()
+    holed[0, 0] = np.nan
+    reached = {tuple(point) for quad in _facets(x, y, holed)[0] for point in quad[:, :2].tolist()}
+    for corner in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+        assert corner in reached
+    assert (0.0, 0.0) not in reached
+    lone = np.full((3, 3), np.nan)
+    assert len(_facets(x, y, lone)[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "ends"),
+    [
+        ([0.1, 0.2, 0.3, 1e9], "min", (0.1, 0.7)),
+        ([0.9, 0.8, 0.7, -1e9], "max", (0.3, 0.9)),
+        ([0.98, 0.97, 0.5, 0.1], "max", (0.1, 0.98)),
+        ([0.1, 0.2, 1e9, 2e9, 3e9], "min", None),
+        ([1.0, 1.0], "max", (0.5, 1.5)),
+        ([], "max", (0.0, 1.0)),
+    ],
+)
+def test_what_has_exploded_is_cut_off_and_said(
+    values: list[float], mode: str, ends: tuple[float, float] | None
+) -> None:
+    found = range_of(np.array(values), mode)
+    if ends is None:
+        assert found.high < 100
+    else:
+        assert (found.low, found.high) == pytest.approx(ends)
+    cut = bool(values) and not found.low <= min(values) <= max(values) <= found.high
+    assert ("drawn there" in found.note) is cut
+
+
+def test_an_axis_of_one_ratio_is_logarithmic_below_thirty_too() -> None:
+    for values, log in (("16, 32, 64", True), ("1, 2, 3", False), ("0.1, 0.2", False), ("4, 2, 1", True)):
+        axis = Spec.parse(f"{HEAD}[grid]\na = [{values}]\n", "x").grid.axes[0]
+        assert scale(axis, 10).log is log
+
+
+def test_pairs_begin_with_the_strongest_interplay(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = [-1, 1]\nb = [-1, 1]\nc = [-1, 1]\n"
+    record(tmp_path, text, lambda p: [{"score": float(p["a"] * p["c"]) + 0.1 * float(p["b"])}])  # type: ignore[operator, arg-type]
+    result = read(tmp_path)
+    assert rank_pairs(result)[0][:2] == ("a", "c")
+    assert [(x.name, y.name) for x, y in pick_pairs(result, ("c", "b"))] == [("c", "b")]
+    with pytest.raises(InputError, match="no axis 'd' varies here; write two of a, b, c"):
+        pick_pairs(result, ("a", "d"))
+
+
+def test_a_square_is_the_best_over_all_else_or_says_what_there_is(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = [1, 2]\nb = [1, 2]\nc = [1, 2]\n"
+
+    def history(params: Any) -> list[dict[str, float]] | None:
+        if params["a"] == 2:
+            return [] if params["b"] == 1 else None
+        if params["b"] == 2:
+            return [{"score": math.nan}]
+        return [{"score": float(params["c"])}]
+
+    record(tmp_path, text, history)
+    result = read(tmp_path)
+    a, b, _ = result.layout.every
+    values, rows = best_over_rest(result, a, b)
+    assert values[0, 0] == 2.0
+    assert rows[0, 0] == 1
+    assert np.isnan(values[0, 1])
+    assert state_of_rest(result, a, b)[[0, 1, 1], [1, 0, 1]].tolist() == ["diverged", "failed", "pending"]
+
+
+def test_a_line_has_the_best_the_median_and_the_spread_of_each_value(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = [1, 2]\nb = [1, 2, 6]\n[replicate]\nseed = [0, 2]\n"
+    record(tmp_path, text, lambda p: [{"score": float(p["a"] * p["b"] + p["seed"])}])  # type: ignore[operator]
+    result = read(tmp_path)
+    line = next(lines_of(result, find_answer(result)))
+    assert (line.best, line.median) == ([7.0, 13.0], [3.0, 5.0])
+    assert line.std == pytest.approx([math.sqrt(2)] * 2)
+    assert line.top == 1
+    assert line.edge is not None
+
+
+def test_steps_are_toml_and_say_what_they_cost(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\nlr = [0.001, 0.01, 1.0]\nb = [1, 2]\n"
+    fill(tmp_path, text, lambda p, _: -abs(math.log10(float(str(p["lr"]))) + 1.2) - float(str(p["b"])) / 9)
+    result = read(tmp_path)
+    answer = find_answer(result)
+    assert answer is not None
+    with Store.read(tmp_path) as store:
+        costs, _ = gather_costs(result, store)
+    steps = find_steps(result, answer, costs)
+    gap = next(step for step in steps if "gap" in step.words)
+    assert gap.words == "Between the best lr, 0.01, and 1.0 there is a gap: try 0.1."
+    assert (gap.toml, gap.cells) == ("[grid]\nlr = [0.001, 0.01, 0.1, 1.0]\n", 2)
+    assert gap.hours == pytest.approx(2 * 0.1 / 3600)
+    seeds = next(step for step in steps if "[replicate]" in step.words)
+    assert "seed = [0, 1, 2, 3, 4]" in seeds.toml
+    for step in steps:
+        Spec.parse(HEAD + step.toml, "step")
+
+
+def test_failures_of_one_cause_say_what_they_have_in_common(tmp_path: Path) -> None:
+    text = HEAD + '[grid]\na = [1, 2, 3]\nb = ["x", "y"]\n'
+    record(tmp_path, text, lambda p: [] if p["b"] == "y" and p["a"] != 3 else [{"score": 1.0}])
+    with Store.read(tmp_path) as store:
+        (cause,) = find_causes(store, read(tmp_path))
+    assert (cause.count, cause.common) == (2, f"a is 1 or 2, b is {show('y')}")
+
+
+@pytest.mark.slow
+def test_a_matplotlibrc_changes_no_picture(tmp_path: Path) -> None:
+    text = HEAD + "[grid]\na = [1, 2]\nb = [1, 2]\n"
+    for name in ("plain", "theirs"):
+        fill(tmp_path / name, text, lambda p, _: float(str(p["a"])) * float(str(p["b"])))
+    write_report(tmp_path / "plain")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "text.color": "red"}):
+        write_report(tmp_path / "theirs")
+        assert matplotlib.rcParams["font.size"] == 30
+    for name in written(tmp_path / "plain"):
+        if name.endswith(".png"):
+            pictures = [(tmp_path / sweep / "report" / name).read_bytes() for sweep in ("plain", "theirs")]
+            assert pictures[0] == pictures[1], name
