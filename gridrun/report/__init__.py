@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gridrun.directory import REPORT
+from gridrun.directory import REPORT, find_holder
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.report.csv import (
     write_best,
@@ -19,19 +20,16 @@ from gridrun.report.csv import (
 )
 from gridrun.report.page import write_page
 from gridrun.report.page.source import Source
-from gridrun.report.pictures.curves import draw_curves
-from gridrun.report.pictures.effects import draw_effects
-from gridrun.report.pictures.figures import by_defaults
-from gridrun.report.pictures.isolation import draw_isolation
-from gridrun.report.pictures.pairs import draw_pairs
-from gridrun.report.pictures.surfaces import draw_surfaces
-from gridrun.report.pictures.table import draw_table
+from gridrun.report.pictures import Wanted, draw_pictures
+from gridrun.report.pictures.figures import FORMATS
 from gridrun.report.replacing import remove, replacing, require_directory
 from gridrun.report.summary import write_summary
+from gridrun.report.tables import write_tables
 from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.results.answer import Answer, find_answer
 from gridrun.results.costs import Costs, gather_costs
 from gridrun.store import Store
+from gridrun.terminal import visible
 
 # What a report has written, this one or one of an older version.
 OURS = (
@@ -44,9 +42,15 @@ OURS = (
         "isolation.csv",
         "sensitivity.csv",
     ),
-    *("summary.json", "report.html", "table.png", "curves.png", "surface-*.png"),
-    *("effects.png", "isolation.png", "pairs-*.png"),
+    *("summary.json", "report.html", "table.md", "table.tex"),
+    *(
+        f"{name}.{ending}"
+        for name in ("table", "curves", "surface-*", "effects", "isolation", "pairs-*")
+        for ending in FORMATS
+    ),
 )
+
+WATCH_S = 5  # between two pages of a sweep that runs
 
 
 def write_report(directory: Path) -> Aggregate:
@@ -54,10 +58,11 @@ def write_report(directory: Path) -> Aggregate:
     return write_and_answer(directory)[0]
 
 
-def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
+def write_and_answer(directory: Path, wanted: Wanted | None = None) -> tuple[Aggregate, Answer | None, Costs]:
     """Write `directory`/report/, replacing an older one; return what it is made from, what it says and took.
 
-    While no combination can be ranked there are no pictures; the page says why.
+    While no combination can be ranked there are no pictures; the page says why. `wanted` is what is asked of
+    pictures, and changes no table.
 
     Raises: InputError if there is no store; EnvironmentFault if the disk refuses. In both cases
     nothing has changed.
@@ -76,15 +81,25 @@ def write_and_answer(directory: Path) -> tuple[Aggregate, Answer | None, Costs]:
             costs, stamps = gather_costs(result, store)
             write_timings(costs, stamps, fresh / "timings.csv")
             if len(result.best):
-                with by_defaults():
-                    draw_table(result, fresh / "table.png")
-                    draw_surfaces(result, fresh)
-                    draw_curves(result, fresh / "curves.png")
-                    draw_pairs(result, answer, fresh)
-                    draw_effects(result, fresh / "effects.png")
-                    draw_isolation(result, answer, fresh / "isolation.png")
+                write_tables(result, fresh)
+                _draw(result, answer, store, fresh, wanted)
             write_page(Source(result, answer, costs, stamps, store), fresh / "report.html")
     return result, answer, costs
+
+
+def _draw(
+    result: Aggregate, answer: Answer | None, store: Store, directory: Path, wanted: Wanted | None
+) -> None:
+    wanted = wanted or Wanted()
+    if wanted.metric not in (None, result.spec.metric):
+        result = aggregate(store, wanted.metric)
+        if not len(result.best):
+            found = ", ".join(map(visible, result.present)) or "none"
+            raise InputError(
+                f"--metric: no completed cell has {wanted.metric!r}, found {found}; write one of these"
+            )
+        answer = find_answer(result)
+    draw_pictures(result, answer, directory, wanted)
 
 
 def write_live_page(directory: Path, refresh_s: int) -> Path:
@@ -105,6 +120,21 @@ def write_live_page(directory: Path, refresh_s: int) -> Path:
         finally:
             remove(fresh)
     return target / "report.html"
+
+
+def follow_sweep(directory: Path, say: Callable[[str], None]) -> None:
+    """Write the page again and again for as long as a sweep runs there.
+
+    A page on many cells takes longer: a fifth of the time, at most, is spent on it.
+    """
+    told = False
+    while find_holder(directory) is not None:
+        began = time.monotonic()
+        page = write_live_page(directory, WATCH_S)
+        if not told:
+            say(f"{page} follows the sweep: open it")
+            told = True
+        time.sleep(max(WATCH_S, 4 * (time.monotonic() - began)))
 
 
 def _check_target(target: Path) -> None:

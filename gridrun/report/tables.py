@@ -1,6 +1,8 @@
-"""The leaderboard: its rows, and as the terminal shows it."""
+"""The leaderboard: its rows, as the terminal shows it, and to be pasted into Markdown or LaTeX."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,7 @@ from gridrun.report.captions import clip, selected_on, show, show_metrics, title
 from gridrun.results.aggregate import Aggregate
 from gridrun.terminal import visible
 
+PASTED = 20  # rows of table.md and table.tex
 MOST_NARROW = 60  # characters of a value where a combination is a paragraph
 
 
@@ -132,3 +135,39 @@ def note_on(result: Aggregate, top: int) -> str:
         mark = f"(k failed): k {kind}" if wanted > 1 else "(failed later): it"
         notes.append(f"{mark} failed on the way to a larger {result.budget.name}")
     return "; ".join(notes)
+
+
+def write_tables(result: Aggregate, directory: Path) -> None:
+    """Write the best of the ranking as table.md and table.tex, to be pasted."""
+    header, rows = rows_of(result, PASTED)
+    names = [title(name) for name in header]
+    for file, text in (("table.md", as_markdown(names, rows)), ("table.tex", as_latex(names, rows))):
+        (directory / file).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def as_markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table as Markdown has it, its columns to the right."""
+    lines = [header, ["--:"] * len(header), *rows]
+    return "".join("| " + " | ".join(map(_of_markdown, line)) + " |\n" for line in lines)
+
+
+def _of_markdown(text: str) -> str:
+    return re.sub(r"([\\|`*_\[\]<>])", r"\\\1", visible(text))
+
+
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+
+
+def as_latex(header: list[str], rows: list[list[str]]) -> str:
+    """A tabular of LaTeX, with the rules of booktabs."""
+    body = "".join(" & ".join(map(_of_latex, row)) + " \\\\\n" for row in rows)
+    head = " & ".join(map(_of_latex, header))
+    columns = "r" * len(header)
+    return (
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def _of_latex(text: str) -> str:
+    return "".join(LATEX.get(c, "\\" + c if c in "&%$#_{}" else c) for c in visible(text))

@@ -7,7 +7,7 @@ none of their code.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -28,7 +28,7 @@ from gridrun.results.layout import Layout, Part
 from gridrun.results.provenance import trace
 from gridrun.results.ranking import Reached, mean_where
 from gridrun.results.reruns import Ran, gather_reruns
-from gridrun.selection import merits
+from gridrun.selection import Rule, merits, sounds_lower
 from gridrun.spec import Spec
 from gridrun.store import Store
 
@@ -189,9 +189,15 @@ def _unlike(name: str, suffix: str, others: Collection[str]) -> str:
     return name
 
 
-def aggregate(store: Store) -> Aggregate:
-    """Aggregate the outcomes of the grid that was swept last. Raises: InputError if none was."""
+def aggregate(store: Store, metric: str | None = None) -> Aggregate:
+    """Aggregate the outcomes of the grid that was swept last, ranked by another metric if one is named.
+
+    Of that less is better if its name says so. Raises: InputError if none was swept.
+    """
     spec = Spec.parse(store.grid_text(), str(store.directory / FILE))
+    if metric is not None:
+        mode = "min" if sounds_lower(metric) else "max"
+        spec = replace(spec, rule=Rule(metric, mode, spec.rule.epoch))
     identity, layout = store.identity(), Layout(spec.grid)
     names = Names(spec, store.defaults())
     gathered = Gathered(spec, identity, store)

@@ -227,7 +227,7 @@ def test_the_report_holds_what_the_contract_lists_and_runs_no_code(
     tables = {f"{name}.csv" for name in names}
     pictures = {"table.png", "surface-a-b.png", "curves.png", "effects.png", "isolation.png"}
     pictures |= {f"pairs-{pair}.png" for pair in ("a-b", "a-epochs", "b-epochs")}
-    assert found == {*tables, "summary.json", *pictures, "report.html"}
+    assert found == {*tables, "table.md", "table.tex", "summary.json", *pictures, "report.html"}
     best = (tmp_path / "results/toy/report/best.csv").read_text().splitlines()
     assert best[0] == "A,B,Accuracy,epochs,cell,failed"
     assert best[1].startswith("3,1.0,1.5,2,")

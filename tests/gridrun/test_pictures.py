@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from gridrun.errors import InputError
-from gridrun.report import write_report
+from gridrun.report import write_and_answer, write_report
 from gridrun.report.captions import show
+from gridrun.report.pictures import Wanted
 from gridrun.report.pictures.surfaces import _facets
+from gridrun.report.tables import as_latex, as_markdown
 from gridrun.report.views.lines import lines_of
 from gridrun.report.views.pairs import best_over_rest, pick_pairs, rank_pairs, state_of_rest
 from gridrun.report.views.ranges import range_of
@@ -171,3 +173,45 @@ def test_a_matplotlibrc_changes_no_picture(tmp_path: Path) -> None:
         if name.endswith(".png"):
             pictures = [(tmp_path / sweep / "report" / name).read_bytes() for sweep in ("plain", "theirs")]
             assert pictures[0] == pictures[1], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["svg", "pdf"])
+def test_pictures_come_in_any_format_and_style_of_any_metric_and_axes(tmp_path: Path, format: str) -> None:
+    text = HEAD + "[grid]\na = [1, 2]\nb = [1, 2]\nc = [1, 2]\n"
+    fill(tmp_path, text, lambda p, _: float(str(p["a"])) * float(str(p["b"])))
+    wanted = Wanted.read(format, "paper", "c,a", "train_loss")
+    drawn = []
+    for _ in range(2):
+        write_and_answer(tmp_path, wanted)
+        names = {name for name in written(tmp_path) if name.endswith(format)}
+        drawn.append({name: (tmp_path / "report" / name).read_bytes() for name in names})
+    assert {f"pairs-c-a.{format}", f"surface-b-1.{format}", f"table.{format}"} < drawn[0].keys()
+    assert drawn[0] == drawn[1]  # neither a time nor chance
+    assert not [name for name in written(tmp_path) if name.endswith(".png")]
+    if format == "svg":
+        assert b"train_loss" in drawn[0][f"pairs-c-a.{format}"]
+
+
+def test_what_there_is_not_is_one_line(tmp_path: Path) -> None:
+    for options, told in [
+        (("gif", "screen", None, None), "no format 'gif'; write png, svg, pdf"),
+        (("png", "glossy", None, None), "no style 'glossy'; write screen or paper"),
+        (("png", "screen", "a", None), "--axes takes two axes, found 'a'"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            Wanted.read(*options)
+    fill(tmp_path, HEAD + "[grid]\na = [1, 2]\n", lambda *_: 1.0)
+    with pytest.raises(InputError, match="no completed cell has 'nope', found score, train_loss; write one"):
+        write_and_answer(tmp_path, Wanted(metric="nope"))
+    assert not (tmp_path / "report").exists()
+
+
+def test_tables_are_pasted_as_they_read() -> None:
+    header, rows = ["A_b", "Score"], [["1|2", "0.5 ± 0.1"], ["$x", "50 %"]]
+    assert as_markdown(header, rows).splitlines() == [
+        "| A\\_b | Score |", "| --: | --: |", "| 1\\|2 | 0.5 ± 0.1 |", "| $x | 50 % |",
+    ]  # fmt: skip
+    assert as_latex(header, rows).splitlines()[2:6] == [
+        r"A\_b & Score \\", r"\midrule", r"1|2 & 0.5 $\pm$ 0.1 \\", r"\$x & 50 \% \\",
+    ]  # fmt: skip

@@ -117,7 +117,7 @@ def test_the_study_gives_every_file(study: Path) -> None:
         )),
         "report.html", "sensitivity.csv", "summary.json",
         *sorted(f"surface-dropout_rate-{value}.png" for value in (0.2, 0.3, 0.4, 0.6)),
-        "table.png", "timings.csv",
+        "table.md", "table.png", "table.tex", "timings.csv",
     ]  # fmt: skip
     for picture in study.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")

@@ -77,7 +77,7 @@ def _frame(result: Aggregate, x: Axis, y: Axis, style: Style) -> tuple[Figure, A
     height = style.width * (0.72 if style.captions else 0.78)
     figure = Figure(figsize=(style.width, height))
     if not style.captions:
-        return figure, figure.add_axes((0.19, 0.18, 0.76, 0.78))
+        return figure, figure.add_axes((0.19, 0.18, 0.66, 0.78))
     words = caption(result, 118)
     note = range_of(result.by_combination, result.spec.mode).note
     words = f"Outlined: tied with the best, which has the star. {note}\n{words}"

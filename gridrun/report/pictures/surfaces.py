@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
 from gridrun.report.captions import caption, selected_on, show_metric
-from gridrun.report.pictures.figures import ACCENT, COLOURS, GREY, INK, plain, save
+from gridrun.report.pictures.figures import ACCENT, COLOURS, GREY, INK, SCREEN, Style, plain, save
 from gridrun.report.views.scales import Scale, is_numeric
 from gridrun.report.views.sight import BOX, choose_view, find_hidden, tell_hidden
 from gridrun.report.views.surfaces import Surface, beyond, heading, surfaces, undrawn, z_range
@@ -27,23 +27,34 @@ MOST_DOTS = 400
 QUADS = 9_000  # facets in one surface
 
 
-def draw_surfaces(result: Aggregate, directory: Path) -> list[str]:
-    """Draw every surface; return the files' names."""
+def draw_surfaces(
+    result: Aggregate,
+    directory: Path,
+    ending: str = "png",
+    style: Style = SCREEN,
+    axes: tuple[str, str] | None = None,
+) -> list[str]:
+    """Draw every surface, over the pair of axes that is asked for if any is; return the files' names."""
     names = []
-    for _, part in itertools.groupby(surfaces(result), key=lambda surface: surface.part):
+    for _, part in itertools.groupby(surfaces(result, axes), key=lambda surface: surface.part):
         drawn = list(part)
         view = choose_view(drawn, *z_range(result))
         for surface in drawn:
+            name = f"{surface.name.removesuffix('.png')}.{ending}"
             if surface.y is None:
-                _draw_line(result, surface, directory / surface.name)
+                _draw_line(result, surface, style, directory / name)
             else:
-                _draw_surface(result, surface, surface.y, view, directory / surface.name)
-            names.append(surface.name)
+                _draw_surface(result, surface, surface.y, view, style, directory / name)
+            names.append(name)
     return names
 
 
-def _frame(result: Aggregate, surface: Surface, hidden: str = "") -> tuple[Figure, float, float]:
+def _frame(
+    result: Aggregate, surface: Surface, style: Style, hidden: str = ""
+) -> tuple[Figure, float, float]:
     """A figure with heading and caption; and the share of its height between them."""
+    if not style.captions:
+        return Figure(figsize=(style.width, 0.82 * style.width)), 0.02, 1.0
     words = caption(result, 118)
     if notes := "; ".join(filter(None, [surface.note, undrawn(result), *beyond(result), hidden])):
         words = f"{notes}.\n{words}"
@@ -60,11 +71,15 @@ def _frame(result: Aggregate, surface: Surface, hidden: str = "") -> tuple[Figur
     return figure, bottom / height, 1 - 0.75 / height
 
 
-def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: View, path: Path) -> None:
+def _draw_surface(
+    result: Aggregate, surface: Surface, y: Scale, view: View, style: Style, path: Path
+) -> None:
     low, high = z_range(result)
     hidden = tell_hidden(surface, find_hidden(surface, low, high, *view))
-    figure, bottom, top = _frame(result, surface, hidden)
-    axes: Any = figure.add_axes((0.0, bottom, 0.84, top - bottom), projection="3d", computed_zorder=False)
+    figure, bottom, top = _frame(result, surface, style, hidden)
+    axes: Any = figure.add_axes(
+        (0.0, bottom, 0.84 if style.captions else 0.97, top - bottom), projection="3d", computed_zorder=False
+    )
     # The limits are ours; matplotlib would take them from shapes that it has not measured yet.
     axes.autoscale(enable=False)
     colours = ScalarMappable(Normalize(low, high), matplotlib.colormaps[COLOURS])
@@ -87,20 +102,23 @@ def _draw_surface(result: Aggregate, surface: Surface, y: Scale, view: View, pat
                 zorder=1,
             )
         )
-    _mark(axes, surface, y, z, result.spec.mode)
-    _dress(axes, x, y, plain(result.spec.metric))
+    _mark(axes, surface, y, z, result.spec.mode, style)
+    _dress(axes, x, y, plain(result.spec.metric), style)
     margin = 0.06 * (high - low)
     axes.set_zlim(low - margin, high + margin)
     axes.set_proj_type("ortho")
     axes.view_init(elev=view[0], azim=view[1])
     axes.set_box_aspect(BOX, zoom=1.04)
+    if not style.captions:  # the height says it, and a column is narrow
+        save(figure, path)
+        return
     bar = figure.colorbar(colours, cax=figure.add_axes((0.885, bottom + 0.12, 0.02, top - bottom - 0.24)))
-    bar.ax.tick_params(labelsize=8.5, colors=GREY)
+    bar.ax.tick_params(labelsize=style.text - 1.5, colors=GREY)
     bar.outline.set_visible(False)
     save(figure, path)
 
 
-def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str) -> None:
+def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str, style: Style) -> None:
     """Mark the best of all with a star and its value; in the other pictures, their own best with a ring."""
     z = surface.z
     if not np.isfinite(z).any():
@@ -112,7 +130,7 @@ def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str) -> No
     star = surface.best is not None
     axes.scatter(
         *([v] for v in spot),
-        s=190 if star else 60,
+        s=(190 if star else 60) * (style.width / SCREEN.width) ** 1.2,
         marker="*" if star else "o",
         depthshade=False,
         zorder=5,
@@ -125,7 +143,7 @@ def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str) -> No
         *spot,
         f"{words}\n",
         zorder=6,
-        fontsize=10,
+        fontsize=style.text,
         weight="bold" if star else "normal",
         color=INK,
         ha="center",
@@ -135,17 +153,18 @@ def _mark(axes: Any, surface: Surface, y: Scale, drawn: Floats, mode: str) -> No
     )
 
 
-def _dress(axes: Any, x: Scale, y: Scale, metric: str) -> None:
+def _dress(axes: Any, x: Scale, y: Scale, metric: str, style: Style) -> None:
+    apart = 8 if style.captions else -2  # points between ticks and their axis's label
     for name, placed in (("x", x), ("y", y)):
         getattr(axes, f"set_{name}ticks")(
             [at for at, _ in placed.ticks], labels=[plain(text) for _, text in placed.ticks]
         )
-        getattr(axes, f"set_{name}label")(plain(placed.label), fontsize=10, labelpad=8, color=INK)
+        getattr(axes, f"set_{name}label")(plain(placed.label), fontsize=style.text, labelpad=apart, color=INK)
         low, high = float(placed.positions.min()), float(placed.positions.max())
         pad = 0.03 * (high - low) or 0.5
         getattr(axes, f"set_{name}lim")(low - pad, high + pad)
-    axes.set_zlabel(metric, fontsize=10, labelpad=7, color=INK)
-    axes.tick_params(labelsize=8.5, colors=GREY, pad=2)
+    axes.set_zlabel(metric, fontsize=style.text, labelpad=apart, color=INK)
+    axes.tick_params(labelsize=style.text - 1.5, colors=GREY, pad=2 if style.captions else -2)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((0.965, 0.97, 0.98, 1.0))
         axis.line.set_color("#9aa5b1")
@@ -239,10 +258,11 @@ def _seams(x: Floats, y: Floats, z: Floats) -> Floats:
     return np.stack([first, last, last, first], axis=1)
 
 
-def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
+def _draw_line(result: Aggregate, surface: Surface, style: Style, path: Path) -> None:
     """One axis: a line through its values."""
-    figure, bottom, top = _frame(result, surface)
-    axes = figure.add_axes((0.11, bottom + 0.1, 0.85, top - bottom - 0.13))
+    figure, bottom, top = _frame(result, surface, style)
+    left, below = (0.11, 0.1) if style.captions else (0.2, 0.18)
+    axes = figure.add_axes((left, bottom + below, 0.96 - left, top - bottom - below - 0.03))
     x, z = surface.x, np.clip(surface.drawn[:, 0], *z_range(result))
     # Between texts, or lists, there is no slope.
     line = "-" if is_numeric(x.axis) else "none"
@@ -264,16 +284,16 @@ def _draw_line(result: Aggregate, surface: Surface, path: Path) -> None:
             xytext=(0, 12),
             textcoords="offset points",
             ha="center",
-            fontsize=10,
+            fontsize=style.text,
             weight="bold",
             color=INK,
         )
     low, high = z_range(result)
     axes.set_ylim(low - 0.08 * (high - low), high + 0.14 * (high - low))
     axes.set_xticks([at for at, _ in x.ticks], labels=[plain(text) for _, text in x.ticks])
-    axes.set_xlabel(plain(x.label), fontsize=10)
-    axes.set_ylabel(plain(result.spec.metric), fontsize=10)
-    axes.tick_params(labelsize=9, colors=GREY)
+    axes.set_xlabel(plain(x.label), fontsize=style.text)
+    axes.set_ylabel(plain(result.spec.metric), fontsize=style.text)
+    axes.tick_params(labelsize=style.text - 1, colors=GREY)
     axes.grid(visible=True, color="#e4e7eb", linewidth=0.8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

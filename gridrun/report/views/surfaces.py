@@ -56,10 +56,11 @@ class Plan:
     held: tuple[int, ...]
 
 
-def lay_out(part: Part, values: Floats) -> Plan:
+def lay_out(part: Part, values: Floats, asked: tuple[str, str] | None = None) -> Plan:
     """Choose the axes: the two that matter most span the surfaces, the one after them tells them apart.
 
-    Numbers come before texts, as a surface over names has no slope; axes of a single value come last.
+    `asked` names two that span them, if the part has both. Else numbers come before texts, as a surface over
+    names has no slope; axes of a single value come last.
     """
 
     def weight(place: int) -> tuple[bool, bool, float, int]:
@@ -73,13 +74,16 @@ def lay_out(part: Part, values: Floats) -> Plan:
 
     ranked = sorted(range(len(part.axes)), key=weight, reverse=True)
     varied = [place for place in ranked if len(part.axes[place].values) > 1] or ranked[:1]
+    named = [place for place in varied if asked is not None and part.axes[place].name in asked]
+    if len(named) == 2:
+        varied = [*named, *(place for place in varied if place not in named)]
     spanning = sorted(varied[:2])
     third = varied[2] if len(varied) > 2 else None
     held = [place for place in range(len(part.axes)) if place not in (*spanning, third)]
     return Plan(spanning[0], spanning[1] if len(spanning) > 1 else None, third, tuple(held))
 
 
-def surfaces(result: Aggregate) -> Iterator[Surface]:
+def surfaces(result: Aggregate, asked: tuple[str, str] | None = None) -> Iterator[Surface]:
     """Yield every surface worth drawing: of the [[grid]] that the best is in, then of the others.
 
     Those of one [[grid]] follow the values of the third axis.
@@ -87,7 +91,7 @@ def surfaces(result: Aggregate) -> Iterator[Surface]:
     drawn, files = drawn_parts(result), _Files()
     for number, part in drawn:
         prefix = f"[[grid]] {number}" if len(result.layout.parts) > 1 else ""
-        yield from _surfaces_of(result, part, prefix, MOST_SURFACES // len(drawn), files)
+        yield from _surfaces_of(result, part, prefix, MOST_SURFACES // len(drawn), files, asked)
 
 
 def drawn_parts(result: Aggregate) -> list[tuple[int, Part]]:
@@ -116,9 +120,16 @@ def _members(z: Zip) -> str:
     return " and ".join(member.name for member in z.members)
 
 
-def _surfaces_of(result: Aggregate, part: Part, prefix: str, most: int, files: "_Files") -> Iterator[Surface]:
+def _surfaces_of(
+    result: Aggregate,
+    part: Part,
+    prefix: str,
+    most: int,
+    files: "_Files",
+    asked: tuple[str, str] | None,
+) -> Iterator[Surface]:
     axes, values = part.axes, part.cube(result.by_combination)
-    plan = lay_out(part, values)
+    plan = lay_out(part, values, asked)
     # Of equals the first in grid order, as in the ranking.
     found = np.unravel_index(merits(values, result.spec.mode).argmax(), values.shape)
     where = tuple(int(place) for place in found)
