@@ -5,7 +5,7 @@ cells of the study. Re-created from the report's description, not copied: one im
 over the rows and the columns of every output, all channels of a window at once in NumPy.
 
 The report's mistakes are here too, each where it happens, as fields of `Mistakes`; they do not change the
-speed. docs/report.md says what they do to the results, by `python -m benchmarks.report_mistakes`.
+speed. docs/course-report.md says what they do to the results, by `python -m benchmarks.report_mistakes`.
 
 Shapes: N images, C channels, H rows, W columns, K filters, R x S their size; x, dx (N, C, H, W).
 """

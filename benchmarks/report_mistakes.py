@@ -1,8 +1,8 @@
 """What did the course report's mistakes cost?
 
-`python -m benchmarks.report_mistakes` runs the experiments that docs/report.md quotes, a quarter of an hour
-on one core. The network is that of benchmarks/report_loops.py; its two layers of loops are replaced by ones
-that compute the same on whole arrays, which is checked first.
+`python -m benchmarks.report_mistakes` runs the experiments that docs/course-report.md quotes, a quarter
+of an hour on one core. The network is that of benchmarks/report_loops.py; its two layers of loops are
+replaced by ones that compute the same on whole arrays, which is checked first.
 
 All on the embedded digits: 600 images to train on, drawn with `data_seed` 0 unless another is named, and the
 report's initialisation and schedule (after epoch e, from 0, the learning rate is multiplied by 0.95^(e+1)).

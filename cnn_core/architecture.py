@@ -72,7 +72,7 @@ def build_layers(config: Config, shape: Shape, classes: int) -> list[Layer]:
     For each entry of `conv_channels`: conv, norm, activation, dropout, pool. Then, for each of `hidden`, a
     linear layer, activation, dropout; at last a linear layer to the classes. By default the norm and the
     dropout are after the first convolution alone: the study's network. The report says that its dropout acts
-    on the input; its code, and this network, have it after the first activation (docs/report.md).
+    on the input; its code, and this network, have it after the first activation (docs/course-report.md).
 
     Raises: ConfigError naming the layer and the shapes, if a kernel or a window does not fit; or if there
         are too many parameters.

@@ -149,7 +149,7 @@ def run(  # type: ignore[no-untyped-def]
     """Take the batches of `images[order]` from the first step to before the last; learn if `training`.
 
     Returns `total` plus their losses, or the first loss that is not finite: training stops there. Each step
-    overwrites the gradients; in the course report they accumulated from batch to batch (docs/report.md).
+    overwrites the gradients; in the report they accumulated from batch to batch (docs/course-report.md).
     Without training, running statistics are used, nothing is dropped, and only the logits are written.
 
     Shapes: images (N, C, H, W), read-only; labels (N,) int32; order (M,), `batch` of it at a time; `rate` of

@@ -70,7 +70,7 @@ def backward_batch_norm(  # type: ignore[no-untyped-def]
     """dx = scale (dy - mean(dy) - z mean(dy z)), z = (x - mean) inverse; means over N P Q.
 
     scale = gamma inverse. dgamma = sum of dy z; dbeta = sum of dy. dy is 0 but for one position a window,
-    where `routed` goes. The report divided by N alone (docs/report.md).
+    where `routed` goes. The report divided by N alone (docs/course-report.md).
 
     Shapes: as in the forward pass; routed, codes (N, windows_p, windows_q, width); dx as x, 0 where there is
         no position; tilt, level (width,) are scratch.

@@ -9,7 +9,7 @@ follow them, and evaluation uses those instead:
     running = MOMENTUM running + (1 - MOMENTUM) batch
 
 The running variance takes the unbiased estimate, var M / (M - 1), as PyTorch does. It starts at 1, the
-running mean at 0; the course report started the variance at 0 (docs/report.md).
+running mean at 0; the course report started the variance at 0 (docs/course-report.md).
 
 dx stands for the gradient of the loss with respect to x. To add a constant to a whole channel, or to scale
 it, changes no z: mean and var follow. So dx has no part that is constant over a channel, and none along z:
@@ -17,7 +17,7 @@ it, changes no z: mean and var follow. So dx has no part that is constant over a
     dgamma[c] = sum of dy z;  dbeta[c] = sum of dy
     dx = gamma / sqrt(var + EPSILON) (dy - mean of dy - z (mean of dy z))
 
-with sums and means over all M values of a channel; the course report divided by N alone (docs/report.md).
+with sums and means over all M values of a channel; the report divided by N alone (docs/course-report.md).
 
 Shapes: x, y, dx, dy (N images, C channels, H rows, W columns); gamma, beta, running mean and variance (C,).
 Initialisation: gamma 1, beta 0.

@@ -3,10 +3,8 @@
 import asyncio
 import doctest
 import functools
-import re
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,20 +81,6 @@ def test_the_docstrings_say_what_happens() -> None:
         runner.run(examples)
 
     assert runner.summarize() == (0, 12)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/python.md", "README.md"])
-def test_what_the_pages_show_runs_as_it_stands(page: str) -> None:
-    text = (Path(__file__).parents[2] / page).read_text()
-    blocks = re.findall(r"(?:^(?:    .*)?\n)+", text, re.MULTILINE)
-    shown = [textwrap.dedent(block) for block in blocks if "gridrun.sweep(" in block]
-    assert shown
-    for code in shown:
-        found: dict[str, Any] = {"__name__": "__main__"}
-        exec(code, found)
-
-        assert found["results"].complete
 
 
 def test_importing_gridrun_loads_nothing_and_offers_four_names() -> None:
