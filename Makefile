@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 UNIT := tests/gridrun tests/cnn_core
 
-.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint bench profile
+.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench profile
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -66,6 +66,15 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/biome check
 	$(BIN)/lint-imports
+
+# The site, into docs/site. Warnings are errors.
+docs: $(STAMP)
+	rm -rf docs/site
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/site
+
+# The pages that are made from the code; a test tells when they are behind it.
+reference: $(STAMP)
+	$(BIN)/python docs/make_reference.py
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
