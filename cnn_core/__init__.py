@@ -17,7 +17,8 @@ if find_spec("numba") is None:  # or the first training would find out, in as ma
     raise ImportError("cnn_core needs numba, which is not installed; pip install 'gridrun[cnn]'")
 
 from cnn_core.config import Config, ConfigError
+from cnn_core.model import Model, load
 from cnn_core.network import Network
-from cnn_core.train import Model, fit, load, train
+from cnn_core.train import fit, train
 
 __all__ = ["Config", "ConfigError", "Model", "Network", "fit", "load", "train"]

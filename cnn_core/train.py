@@ -2,11 +2,9 @@
 
 import dataclasses
 import inspect
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,24 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_core import checkpoint
-from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
+from cnn_core.architecture import build_layers
 from cnn_core.checkpoint import Keeper, Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
 from cnn_core.datasets import load as load_dataset
-from cnn_core.ensemble import combine, predict
+from cnn_core.ensemble import combine
 from cnn_core.layers import Layer
 from cnn_core.learner import Learner
 from cnn_core.memory import require_memory
+from cnn_core.model import VERSION, Model
 from cnn_core.scores import SCORES, judge, softmax
-
-VERSION = "3"
-"""Raised whenever the same configuration gives other results."""
-
-READABLE = ("2", VERSION)
-"""Versions whose weights mean the same. From 2 to 3 the default of `init` changed."""
 
 
 def train(**params: Any) -> Iterator[Metrics]:
@@ -77,96 +69,6 @@ def fingerprint(*, dataset: str = "digits", data_dir: str | os.PathLike[str] | N
 train.version = VERSION  # type: ignore[attr-defined]
 train.validate = validate  # type: ignore[attr-defined]
 train.fingerprint = fingerprint  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A trained network: its configuration, weights and running statistics (float32, flat).
-
-    Of an ensemble those of one member after the other.
-    """
-
-    config: Config
-    shape: tuple[int, int, int]
-    classes: int
-    parameters: NDArray[np.float32]
-    statistics: NDArray[np.float32]
-    history: tuple[Metrics, ...] = ()
-    """The metrics of each epoch, of a network that `fit` has trained."""
-
-    def predict(self, images: NDArray[Any]) -> NDArray[np.int64]:
-        """The class of each image.
-
-        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N,). Raises: ConfigError.
-        """
-        found: NDArray[np.int64] = self.logits(images).argmax(axis=1)
-        return found
-
-    def logits(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """The scores before softmax.
-
-        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N, classes). Raises: ConfigError.
-        """
-        scaled = _scale(images, self.shape)
-        layers = build_layers(self.config, self.shape, self.classes)
-        members = self.config.members
-        return predict(layers, self.shape, members, self.parameters, self.statistics, scaled)
-
-    def save(self, path: str | Path) -> None:
-        """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""
-        config = dataclasses.asdict(self.config)
-        meta = {"version": VERSION, "config": config, "shape": self.shape, "classes": self.classes}
-        checkpoint.write(Path(path), json.dumps(meta), self.parameters, self.statistics)
-
-
-def load(path: str | Path) -> Model:
-    """Read what `Model.save` wrote. Raises: ConfigError if the file is missing or is no such checkpoint."""
-    meta_text, parameters, statistics = checkpoint.read(Path(path))
-    try:
-        meta = json.loads(meta_text)
-        if (found := meta.get("version", "1")) not in READABLE:  # the same numbers would mean other weights
-            raise ValueError(f"it was written by version {found} of the layers, here is {VERSION}")
-        if meta["config"].get("init") == "xavier":  # until version 3
-            meta["config"]["init"] = "report"
-        config, shape, classes = Config(**meta["config"]), tuple(meta["shape"]), meta["classes"]
-        if len(shape) != 3 or any(type(side) is not int or side < 1 for side in (*shape, classes)):
-            raise ValueError(f"shape {shape} and classes {classes} are no whole numbers from 1")
-        layers = build_layers(config, shape, classes)
-        needed = {
-            "parameters": config.members
-            * initial_parameters(layers, shape, config.init, np.random.default_rng(0)).size,
-            "statistics": config.members * initial_statistics(layers, shape).size,
-        }
-    except Exception as error:  # whatever damage makes of JSON and of a configuration
-        words = checkpoint.in_words(error)
-        raise ConfigError(f"{path}: is no checkpoint of this version ({words}); write it again") from None
-    for name, array in (("parameters", parameters), ("statistics", statistics)):
-        if array.size != needed[name]:
-            raise ConfigError(f"{path}: holds {array.size} {name}, its configuration needs {needed[name]}")
-    return Model(config, shape, classes, parameters, statistics)
-
-
-def _scale(images: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Images as the network knows them: float32 in [0, 1], bytes divided by 255. Raises: ConfigError."""
-    try:
-        images = np.asarray(images)
-    except ValueError as error:  # rows of different lengths
-        raise ConfigError(f"images must be one array, found a list that is none ({error})") from None
-    if images.ndim != 4 or images.shape[1:] != shape:
-        expected = "x".join(map(str, shape))
-        raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
-    if images.dtype == np.uint8:
-        pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
-        return pixels
-    wanted = "images must be floats in [0, 1] or bytes (uint8)"
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ConfigError(
-            f"{wanted}, found {images.dtype}; write images.astype(numpy.uint8) if they are 0..255"
-        )
-    if not ((images >= 0) & (images <= 1)).all():  # a NaN is neither
-        low, high = images.min(), images.max()
-        raise ConfigError(f"{wanted}, found {low:g} to {high:g}; divide them by 255, or clip them")
-    return images.astype(np.float32)
 
 
 def fit(**params: Any) -> Model:

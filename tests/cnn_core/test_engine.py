@@ -186,7 +186,7 @@ def test_numpys_numbers_and_paths_are_as_good_as_pythons(tmp_path: Path) -> None
 
 def test_a_checkpoint_of_other_layers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = cnn_core.fit(epochs=1, **SMALL)
-    monkeypatch.setattr(sys.modules["cnn_core.train"], "VERSION", "1")
+    monkeypatch.setattr(sys.modules["cnn_core.model"], "VERSION", "1")
     model.save(tmp_path / "weights.npz")
     monkeypatch.undo()
     with pytest.raises(cnn_core.ConfigError, match="written by version 1 of the layers, here is 3"):
