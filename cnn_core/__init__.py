@@ -4,6 +4,7 @@
     model = cnn_core.fit(learning_rate=0.05, epochs=5)
     model.save("weights.npz")
     cnn_core.load("weights.npz").predict(images)
+    cnn_core.fit(images=cnn_core.from_arrays(x, y, held_x, held_y))      # your own arrays
 
     from cnn_core.layers import Conv2d, Flatten, Linear, ReLU            # the textbook: any layers, any order
     network = cnn_core.Network([Conv2d(6, 5), ReLU(), Flatten(), Linear(10)], (1, 28, 28))
@@ -16,9 +17,10 @@ from importlib.util import find_spec
 if find_spec("numba") is None:  # or the first training would find out, in as many processes as train
     raise ImportError("cnn_core needs numba, which is not installed; pip install 'gridrun[cnn]'")
 
+from cnn_core.arrays import from_arrays
 from cnn_core.config import Config, ConfigError
 from cnn_core.model import Model, load
 from cnn_core.network import Network
 from cnn_core.train import fit, train
 
-__all__ = ["Config", "ConfigError", "Model", "Network", "fit", "load", "train"]
+__all__ = ["Config", "ConfigError", "Model", "Network", "fit", "from_arrays", "load", "train"]

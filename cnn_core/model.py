@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cnn_core import checkpoint
 from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
+from cnn_core.arrays import as_pixels, matching
 from cnn_core.checkpoint import Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.ensemble import predict
@@ -40,7 +41,8 @@ class Model:
     def predict(self, images: NDArray[Any]) -> NDArray[np.int64]:
         """The class of each image.
 
-        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N,). Raises: ConfigError.
+        Shapes: images (N, C, H, W), (N, H, W, C) or, of one channel, (N, H, W); result (N,).
+        Units: floats in [0, 1], or bytes. Raises: ConfigError.
         """
         found: NDArray[np.int64] = self.logits(images).argmax(axis=1)
         return found
@@ -48,9 +50,10 @@ class Model:
     def logits(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """The scores before softmax.
 
-        Shapes: images (N, C, H, W), floats in [0, 1] or bytes; result (N, classes). Raises: ConfigError.
+        Shapes: images (N, C, H, W), (N, H, W, C) or, of one channel, (N, H, W); result (N, classes).
+        Units: floats in [0, 1], or bytes. Raises: ConfigError.
         """
-        scaled = _scale(images, self.shape)
+        scaled = as_pixels(matching(images, self.shape))
         layers = build_layers(self.config, self.shape, self.classes)
         members = self.config.members
         return predict(layers, self.shape, members, self.parameters, self.statistics, scaled)
@@ -87,26 +90,3 @@ def load(path: str | Path) -> Model:
         if array.size != needed[name]:
             raise ConfigError(f"{path}: holds {array.size} {name}, its configuration needs {needed[name]}")
     return Model(config, shape, classes, parameters, statistics)
-
-
-def _scale(images: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Images as the network knows them: float32 in [0, 1], bytes divided by 255. Raises: ConfigError."""
-    try:
-        images = np.asarray(images)
-    except ValueError as error:  # rows of different lengths
-        raise ConfigError(f"images must be one array, found a list that is none ({error})") from None
-    if images.ndim != 4 or images.shape[1:] != shape:
-        expected = "x".join(map(str, shape))
-        raise ConfigError(f"images must have shape (N, {expected}), found {images.shape}")
-    if images.dtype == np.uint8:
-        pixels: NDArray[np.float32] = np.divide(images, np.float32(255), dtype=np.float32)
-        return pixels
-    wanted = "images must be floats in [0, 1] or bytes (uint8)"
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ConfigError(
-            f"{wanted}, found {images.dtype}; write images.astype(numpy.uint8) if they are 0..255"
-        )
-    if not ((images >= 0) & (images <= 1)).all():  # a NaN is neither
-        low, high = images.min(), images.max()
-        raise ConfigError(f"{wanted}, found {low:g} to {high:g}; divide them by 255, or clip them")
-    return images.astype(np.float32)

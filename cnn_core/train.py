@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_core import arrays
 from cnn_core.architecture import build_layers
 from cnn_core.checkpoint import Keeper, Metrics
 from cnn_core.config import Config, ConfigError
@@ -24,6 +25,12 @@ from cnn_core.learner import Learner
 from cnn_core.memory import require_memory
 from cnn_core.model import VERSION, Model
 from cnn_core.scores import SCORES, judge, softmax
+
+OF_DATASETS = (
+    "dataset", "data_dir", "data_seed", "train_size", "test_size", "split", "validation_size",
+    "folds", "fold", "outer_folds", "outer",
+)  # fmt: skip
+"""Hyperparameters that say which images of a dataset are used."""
 
 
 def train(**params: Any) -> Iterator[Metrics]:
@@ -42,13 +49,15 @@ def train(**params: Any) -> Iterator[Metrics]:
     With `output_dir` training is kept there, once a second at most, and the same call goes on from what it
     finds. The first `resume_from` epochs are not yielded: whoever was interrupted has them already.
 
+    `images`, made by `from_arrays`, are arrays of your own instead of a dataset's.
+
     Raises: ConfigError for what cannot run, TypeError for a parameter that is none of these.
     """
     _refuse_strangers(train, params)
     output_dir, resume_from = params.pop("output_dir", None), params.pop("resume_from", 0)
     if isinstance(resume_from, bool) or not isinstance(resume_from, int) or resume_from < 0:
         raise ConfigError(f"resume_from must be a whole number from 0, found {resume_from!r}; write 0")
-    training = _Training(Config(**params))
+    training = _Training(*_with_images(params))
     keeper = None if output_dir is None else Keeper(Path(output_dir), VERSION, training.config)
     return islice(training.run(keeper), resume_from, None)
 
@@ -77,7 +86,7 @@ def fit(**params: Any) -> Model:
     Raises: ConfigError for what cannot run, TypeError for a parameter that is none of these.
     """
     _refuse_strangers(fit, params)
-    training = _Training(Config(**params))
+    training = _Training(*_with_images(params))
     history = tuple(training.run())
     return training.model(history)
 
@@ -85,9 +94,9 @@ def fit(**params: Any) -> Model:
 class _Training:
     """One run: the images, the network's layers, and those that learn."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.layers, self.shape, self.classes = _layers(config)
+    def __init__(self, config: Config, images: Images | None = None) -> None:
+        self.config, self.images = config, images
+        self.layers, self.shape, self.classes = _layers(config, images)
         self.learners = [Learner(config, self.layers, self.shape, member) for member in range(config.members)]
 
     def run(self, keeper: Keeper | None = None) -> Iterator[Metrics]:
@@ -99,7 +108,7 @@ class _Training:
             yield from history[: config.epochs]
         if len(history) >= config.epochs:
             return
-        images = _images(config)
+        images = self.images or _images(config)
         for learner in learners:
             learner.begin(images.train_x, images.train_y)
         if keeper is not None:
@@ -154,19 +163,37 @@ def _joined(numbers: Iterable[tuple[NDArray[np.float32], ...]]) -> list[NDArray[
     return [np.concatenate(of_all) for of_all in zip(*numbers, strict=True)]
 
 
-def _layers(config: Config) -> tuple[list[Layer], tuple[int, int, int], int]:
+def _with_images(params: dict[str, Any]) -> tuple[Config, Images | None]:
+    """The configuration, and the arrays to train on if some are given. Raises: ConfigError."""
+    images = params.pop("images", None)
+    if images is None:
+        return Config(**params), None
+    if not isinstance(images, Images):
+        raise ConfigError(f"images must be those of from_arrays(...), found {type(images).__name__}")
+    if named := [name for name in OF_DATASETS if name in params]:
+        raise ConfigError(f"{named[0]} has no meaning with images of your own; remove it")
+    sizes: dict[str, Any] = {"train_size": len(images.train_y), "test_size": len(images.held_y)}
+    # The name is part of a checkpoint's identity, as the dataset's is.
+    return Config(dataset=f"arrays {arrays.fingerprint(images)}", **sizes, **params), images
+
+
+def _layers(config: Config, images: Images | None = None) -> tuple[list[Layer], tuple[int, int, int], int]:
     """A configuration's layers, the shape of an image, the number of classes."""
-    *shape, classes = check(
-        config.dataset,
-        data_dir=config.data_dir,
-        train_size=config.train_size,
-        test_size=config.test_size,
-        split=config.split,
-        validation_size=config.validation_size,
-        folds=config.folds,
-        fold=config.fold,
-        outer_folds=config.outer_folds,
-        outer=config.outer,
+    *shape, classes = (
+        (*images.train_x.shape[1:], images.classes)
+        if images is not None
+        else check(
+            config.dataset,
+            data_dir=config.data_dir,
+            train_size=config.train_size,
+            test_size=config.test_size,
+            split=config.split,
+            validation_size=config.validation_size,
+            folds=config.folds,
+            fold=config.fold,
+            outer_folds=config.outer_folds,
+            outer=config.outer,
+        )
     )
     image = shape[0], shape[1], shape[2]
     layers = build_layers(config, image, classes)
@@ -209,7 +236,11 @@ def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+_IMAGES = _parameter("images", None, Images | None)
 train.__signature__ = _signature(  # type: ignore[attr-defined]
-    _parameter("output_dir", None, str | None), _parameter("resume_from", 0, int), returns=Iterator[Metrics]
+    _IMAGES,
+    _parameter("output_dir", None, str | None),
+    _parameter("resume_from", 0, int),
+    returns=Iterator[Metrics],
 )
-fit.__signature__ = _signature(returns=Model)  # type: ignore[attr-defined]
+fit.__signature__ = _signature(_IMAGES, returns=Model)  # type: ignore[attr-defined]

@@ -157,7 +157,7 @@ def test_bytes_are_scaled_as_in_training(model: cnn_core.Model) -> None:
         (lambda x: x.astype(object), "found object"),
         (lambda x: x.astype(str), "found <U"),
         (lambda x: [[1], [1, 2]], "images must be one array"),  # noqa: ARG005
-        (lambda x: x[0], "images must have shape (N, 1x28x28), found (1, 28, 28)"),
+        (lambda x: x[0, 0], "images must have shape (N, 1x28x28), found (28, 28)"),
     ],
     ids=["to 255", "below 0", "nan", "int64", "object", "text", "ragged", "one image"],
 )
