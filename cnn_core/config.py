@@ -69,6 +69,12 @@ USED_BY = {
 }
 """A hyperparameter that belongs to some values of another: with the others it would do nothing, silently."""
 
+OF_DATASETS = (
+    "dataset", "data_dir", "data_seed", "train_size", "test_size", "split", "validation_size",
+    "folds", "fold", "outer_folds", "outer",
+)  # fmt: skip
+"""Hyperparameters that say which images of a dataset are used."""
+
 
 class ConfigError(ValueError):
     """A configuration that cannot run: names the argument, what was found and what to write instead."""

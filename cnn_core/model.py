@@ -53,10 +53,16 @@ class Model:
         Shapes: images (N, C, H, W), (N, H, W, C) or, of one channel, (N, H, W); result (N, classes).
         Units: floats in [0, 1], or bytes. Raises: ConfigError.
         """
-        scaled = as_pixels(matching(images, self.shape))
+        return self.scores(as_pixels(matching(images, self.shape)))
+
+    def scores(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The scores before softmax of images as they are given to the network: nothing is scaled or refused.
+
+        Shapes: images (N, C, H, W), C-contiguous; result (N, classes).
+        """
         layers = build_layers(self.config, self.shape, self.classes)
         members = self.config.members
-        return predict(layers, self.shape, members, self.parameters, self.statistics, scaled)
+        return predict(layers, self.shape, members, self.parameters, self.statistics, images)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cnn_core import arrays
 from cnn_core.architecture import build_layers
 from cnn_core.checkpoint import Keeper, Metrics
-from cnn_core.config import Config, ConfigError
+from cnn_core.config import OF_DATASETS, Config, ConfigError
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
 from cnn_core.datasets import load as load_dataset
@@ -25,12 +25,6 @@ from cnn_core.learner import Learner
 from cnn_core.memory import require_memory
 from cnn_core.model import VERSION, Model
 from cnn_core.scores import SCORES, judge, softmax
-
-OF_DATASETS = (
-    "dataset", "data_dir", "data_seed", "train_size", "test_size", "split", "validation_size",
-    "folds", "fold", "outer_folds", "outer",
-)  # fmt: skip
-"""Hyperparameters that say which images of a dataset are used."""
 
 
 def train(**params: Any) -> Iterator[Metrics]:

@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Run
 
 GRID = """
@@ -61,3 +63,28 @@ def test_without_scikit_learn_one_line_says_what_to_install_and_what_was_run_is_
     assert refused.stderr == (
         "gridrun: an estimator needs scikit-learn, which is not installed; pip install 'gridrun[sklearn]'\n"
     )
+
+
+@pytest.mark.slow
+def test_the_classifier_of_cnn_core_is_swept_as_any_estimator(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("""
+[sweep]
+name = "cnn"
+estimator = "cnn_core:CNNClassifier"
+metric = "accuracy"
+[data]
+load = "sklearn.datasets:load_digits"
+[cv]
+folds = 3
+[grid]
+conv_channels = [[2], [2, 4]]
+[fixed]
+kernel_size = 3
+epochs = 1
+padding = 1
+[run]
+jobs = 1
+""")
+    sweep = run("sweep", "grid.toml")
+    assert sweep.returncode == 0, sweep.stderr
+    assert "6 completed" in sweep.stdout
