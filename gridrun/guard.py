@@ -9,6 +9,7 @@ This file is what that process runs, too: as a script, with the standard library
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -26,38 +27,71 @@ class Guard:
 
     def __init__(self, folder: str) -> None:
         self._lock = threading.Lock()  # a Dask worker's threads have a child each
-        # In a session of its own: a kill of the parent's whole process group must not reach it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            start_new_session=True,
-        )
-        # Awaited: it must be there before the first worker is.
-        assert self._process.stdout is not None
-        self._process.stdout.readline()
+        self._folder = folder
+        self._workers: set[int] = set()
+        self._process = _begin(folder)
 
     def add(self, process: int) -> None:
         """End this one too. It must be a worker that was just started."""
-        self._tell(f"+{process}")
+        with self._lock:
+            self._workers.add(process)
+            self._tell(f"+{process}")
 
     def remove(self, process: int) -> None:
         """This one has ended."""
-        self._tell(f"-{process}")
+        with self._lock:
+            self._workers.discard(process)
+            self._tell(f"-{process}")
+
+    def check(self) -> None:
+        """Start another guard if somebody has ended this one: to be called now and then."""
+        # Where none can be started, the thread of worker.py is all there is until the next time.
+        with self._lock, contextlib.suppress(OSError):
+            if self._process.poll() is None:
+                return
+            process = _begin(self._folder)
+            self._let_go()
+            self._process = process
+            for worker in self._workers:
+                self._tell(f"+{worker}")
 
     def close(self) -> None:
         """Every worker has ended; so may the guard."""
-        self._tell("none")
-        with contextlib.suppress(OSError, ValueError):
-            self._process.communicate()
+        with self._lock:
+            self._tell("none")
+            self._let_go()
+            self._process.wait()
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        # Somebody may have ended the guard; then the thread of worker.py is all there is.
-        with self._lock, contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # somebody has ended it: `check` starts another
             self._process.stdin.write(line + "\n")
+
+    def _let_go(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError, ValueError):
+                pipe.close()
+
+
+def _begin(folder: str) -> "subprocess.Popen[str]":
+    # In a session of its own: a kill of the parent's whole process group must not reach it.
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+        start_new_session=True,
+    )
+    # Awaited: it must be there before the first worker is.
+    assert process.stdout is not None
+    if not process.stdout.readline():  # no memory for it, or no descriptors
+        process.kill()
+        process.communicate()
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return process
 
 
 # In the guard's process.

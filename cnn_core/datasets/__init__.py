@@ -78,7 +78,7 @@ def load(
     are held out for selection, and training goes on with the rest; with `split = "folds"` it is the fold of
     that number, from 0, of `folds` stratified ones (five if None). With `outer` folds are made of what the
     outer fold of that number leaves; without `fold` the outer fold itself is held out. The test images are
-    those of `split = "test"`, and the report that the study comes from selected on them (docs/course-report.md).
+    those of `split = "test"`; the report that the study comes from selected on them (docs/course-report.md).
 
     The arguments of the last call return its arrays again; files are read once a process.
 

@@ -3,8 +3,11 @@
 A command is a file and a line of `COMMANDS`. What takes time to load is imported within it.
 """
 
+import os
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version as package_version
 from typing import Annotated, NoReturn
@@ -36,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
 }
 
+THREADS_S = 2.0  # so long a thread of this process may take to end
 EXIT_CODES = (
     "Exit codes: 0 complete; 1 finished, some cells failed; 2 bad input;"
     " 3 the environment (store locked or corrupt, disk full, no workers); 130 interrupted."
@@ -54,6 +58,16 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     """Run the command line. Exit codes: 0 complete, 1 some cells failed, 2 bad input, 3 environment, 130."""
+    before = threading.enumerate()
+    try:
+        _run()
+    except SystemExit as end:
+        _leave_threads(before, end.code)
+        raise
+    _leave_threads(before, 0)
+
+
+def _run() -> None:
     open_streams()
     spell_out()
     end_on_signals()
@@ -70,6 +84,10 @@ def main() -> None:
         leave_reader()
     except OSError as error:  # what nobody further down had better words for
         _leave(f"{error.filename or 'the output'}: {error.strerror or error}", EnvironmentFault.exit_code)
+    except RuntimeError as error:
+        if "start new thread" not in str(error):  # Python's words for what has no type of its own
+            raise
+        _leave("no thread can be started; allow more (ulimit -u, ulimit -v)", EnvironmentFault.exit_code)
     except MemoryError:
         _leave("out of memory; nothing that was reported done is lost", EnvironmentFault.exit_code)
 
@@ -79,6 +97,19 @@ def _leave(message: str, code: int) -> NoReturn:
         print(f"gridrun: {visible(message)}", file=sys.stderr, flush=True)
     sys.stdout = Lasting(sys.stdout)
     sys.exit(code)
+
+
+def _leave_threads(before: Sequence[threading.Thread], code: object) -> None:
+    """End at once if a train function's module has started a thread: Python would wait for it for ever."""
+    until = time.monotonic() + THREADS_S
+    started = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in started:  # of those that work for us, the last are about to end
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in started):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _print_version(asked: bool) -> None:

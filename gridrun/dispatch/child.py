@@ -152,6 +152,7 @@ class Child:
 
     def check(self) -> None:
         """End the process if its own alarm has failed it (it was stopped by a signal, for one)."""
+        self._guard.check()
         self._see_off()
         if time.monotonic() > self._sent_at + self._limit_s + GRACE_S:
             self._overdue = True
@@ -236,9 +237,11 @@ class Crew:
         try:
             start_trackers()
             self._folder = tempfile.TemporaryDirectory(prefix="gridrun-", ignore_cleanup_errors=True)
+            self.children: list[Child] = []
+            self._trimmer = Trimmer(self._trim)
             self._guard = Guard(self._folder.name)
-        except OSError as error:
-            raise refuse(error) from None
+        except (OSError, RuntimeError) as error:  # no process, no thread
+            raise refuse(system_error(error)) from None
         folder = Path(self._folder.name)
         self.children = [
             Child(
@@ -248,7 +251,6 @@ class Crew:
             )
             for number in range(size)
         ]
-        self._trimmer = Trimmer(self._trim)
 
     def describe(self, job: Job) -> dict[str, str]:
         """What results of a child depend on. Raises: EnvironmentFault if there is none; see `describe`."""

@@ -9,7 +9,9 @@ not there. It replaces a worker that has grown, by a process that nobody else kn
 method in the worker. It starts each of its processes by `python -m` or `-c`, which imports from the working
 directory first: a random.py there ended them all (PYTHONSAFEPATH). It hears of a worker's death by the end of
 a pipe, which a child of the worker holds open. Where no file can be opened its clean-up raises
-UnboundLocalError.
+UnboundLocalError. Where no thread can be started (ulimit -u, ulimit -v) it has begun a process that nobody
+ends, or its own thread dies of it and nothing is ever done. What a worker says that can't start (no memory)
+it has on our own stdout.
 """
 
 import contextlib
@@ -18,18 +20,23 @@ import multiprocessing.resource_tracker
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import joblib
+with warnings.catch_warnings():
+    # Where there can be no semaphore: told in a line when a worker is to be started.
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
+    import joblib
 from joblib.externals.loky import process_executor
-from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.backend import fork_exec, resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from gridrun.guard import Guard
@@ -55,7 +62,11 @@ class Process:
             max_workers=1,
             initializer=_begin,
             initargs=(os.environ.get(_SAFE_PATH), os.getpid(), *worker_files),
-            env={**environment, _SAFE_PATH: "1"},  # before it loads any library
+            env={
+                **environment,
+                _SAFE_PATH: "1",
+                _OUTPUT: str(worker_files[1]),
+            },  # before it loads any library
         )
         self._process: Any = None
 
@@ -67,7 +78,15 @@ class Process:
         start_trackers()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
         try:
+            # Before its own thread would, which dies if there can be no other.
+            self._executor._call_queue._start_thread()
             future = self._submit(function, *args)
+        except BaseException:  # no thread that waits for the process, and ends it
+            for process in self._executor._processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                process.join()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._process = next(iter(list(self._executor._processes.values())), None)  # None: dead already
@@ -124,6 +143,32 @@ def start_trackers() -> None:
         finally:
             for each, value in before.items():
                 _put_back(each, value)
+
+
+_OUTPUT = "GRIDRUN_WORKER_OUTPUT"  # where a worker writes until it can be asked to
+_fork_exec = fork_exec.fork_exec
+
+
+def _start_process(command: list[str], descriptors: Sequence[int], env: Mapping[str, str] | None) -> int:
+    """Start a process as loky does; ours write to a file from their first instant. Raises: OSError."""
+    env = dict(env or {})
+    file = env.pop(_OUTPUT, None)
+    if file is None:  # of a cell that uses joblib where the backend is sequential
+        return int(_fork_exec(command, descriptors, env=env))
+    with open(file, "ab") as output:  # noqa: PTH123
+        process = subprocess.Popen(
+            command,
+            pass_fds=tuple(map(int, descriptors)),
+            env={**os.environ, **env},
+            stdout=output,
+            stderr=output,
+            restore_signals=False,
+        )
+    process.returncode = 0  # its exit status is loky's to take
+    return process.pid
+
+
+fork_exec.fork_exec = _start_process
 
 
 def _put_back(name: str, value: str | None) -> None:

@@ -141,3 +141,16 @@ def test_a_guard_that_is_closed_ends_nobody(lead: Lead, tmp_path: Path) -> None:
     guard.add(leader.pid)
     guard.close()
     assert leader.poll() is None
+
+
+def test_a_guard_that_somebody_has_ended_is_followed_by_another(lead: Lead, tmp_path: Path) -> None:
+    leader, member = lead()
+    guard = Guard(str(tmp_path / "folder"))
+    guard.add(leader.pid)
+    guard._process.kill()
+    guard._process.wait()
+    guard.check()
+    guard._let_go()  # as if this process had died
+    wait_until_ended(leader.pid)
+    wait_until_ended(member)
+    guard._process.wait()
