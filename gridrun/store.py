@@ -12,6 +12,7 @@ belong together, and no other file may know SQL.
 import contextlib
 import json
 import math
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,15 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gridrun.cell import Identity, Params, encode_name, encode_params, read_value
-from gridrun.directory import (
-    FILE,
-    LOCK,
-    check_directory,
-    find_holder,
-    lock_directory,
-    require_own_file,
-    too_long,
-)
+from gridrun.directory import FILE, LOCK, check_directory, lock_directory, require_own_file, too_long
 from gridrun.errors import EnvironmentFault, InputError
 from gridrun.metrics import Bits
 from gridrun.outcome import (
@@ -99,13 +92,7 @@ class Store:
             raise InputError(f"{directory}: holds no {FILE}; name a directory that `gridrun sweep` wrote")
         with contextlib.ExitStack() as stack:
             with _faults(directory):
-                quiet = _is_quiet(directory)
-                if quiet:
-                    stack.enter_context(_unchanged(directory / FILE))
-                # Without the files that SQLite would leave beside it: they would be this user's, and the next
-                # sweep of another's could not write to them.
-                db = _connect(directory / FILE, "ro", "&immutable=1" if quiet else "")
-                stack.enter_context(contextlib.closing(db))
+                db = stack.enter_context(contextlib.closing(_connect_reader(directory)))
                 if _version(db, directory) < SCHEMA_VERSION:
                     # A copy in memory is migrated: a reader changes nothing, and may not be allowed to.
                     copy = stack.enter_context(contextlib.closing(sqlite3.connect(":memory:")))
@@ -539,34 +526,12 @@ def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
     return db
 
 
-def _is_quiet(directory: Path) -> bool:
-    """Whether nobody writes, and all that was written is in the database itself: its log is empty."""
-    log = _stamp(directory / (FILE + "-wal"))
-    return (log is None or log[1] == 0) and find_holder(directory) is None
-
-
-@contextlib.contextmanager
-def _unchanged(path: Path) -> Iterator[None]:
-    """Say so if a sweep that begins meanwhile changes what is read as if nobody did."""
-    before = _stamp(path)
-    fault: EnvironmentFault | None = None
-    try:
-        yield
-    except EnvironmentFault as error:  # halves of two states may look like damage
-        fault = error
-    if _stamp(path) != before:
-        raise EnvironmentFault(f"{path}: a sweep changed it while it was read; run the command again")
-    if fault is not None:
-        raise fault
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What a change of a file changes: which file it is, its size, when it was written to."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _connect_reader(directory: Path) -> sqlite3.Connection:
+    path = directory / FILE
+    if not os.access(directory, os.W_OK) and not path.with_name(FILE + "-wal").exists():
+        # Without a write-ahead log nobody is writing, and a reader that may not create one must say so.
+        return _connect(path, "ro", "&immutable=1")
+    return _connect(path, "ro")
 
 
 def _prepare(db: sqlite3.Connection, directory: Path) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from gridrun.cell import Identity
 from gridrun.directory import FILE, LOCK, RUNNING
 from gridrun.errors import EnvironmentFault
 from gridrun.store import Store
@@ -171,54 +170,6 @@ def test_a_directory_of_another_user_is_one_line_and_can_be_read_if_he_lets(
         assert "12 of 12" in call("status", "his").stdout
         for path in (Path(folder), place, place / "his", place / "closed"):
             path.chmod(0o755)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become two users")
-def test_what_one_of_a_group_reads_leaves_nothing_and_stops_no_sweep_of_the_others(
-    write_grid: Write, tmp_path: Path
-) -> None:
-    code = (
-        "import os, sys, rich.console, toy, joblib.externals.loky.backend.popen_loky_posix\n"
-        "import gridrun.cli, gridrun.progress, gridrun.report, gridrun.execution\n"
-        "import gridrun.dispatch.local, gridrun.report, gridrun.state, gridrun.watch\n"
-        "gridrun.store._script('schema.sql')\n"
-        "os.setgroups([]), os.setgid(12000), os.setuid(int(sys.argv.pop(1)))\n"
-        "gridrun.cli.main()"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "place"
-        shutil.copytree(tmp_path, place)
-        for path in (Path(folder), place):
-            os.chown(path, 12001, 12000)
-            path.chmod(0o775)
-
-        def call(user: int, *words: str) -> "subprocess.CompletedProcess[str]":
-            command = [sys.executable, "-c", code, str(user), *words]
-            return subprocess.run(command, cwd=place, capture_output=True, text=True)
-
-        for epochs in ("[1, 2]", "[1, 2, 3]"):
-            grid = write_grid(epochs=epochs)
-            text = (tmp_path / grid).read_text().replace(f"{tmp_path}/ledger", "")
-            (place / grid).write_text(text)
-            swept = call(12001, "sweep", grid, "--out", "out", "--backend", "sequential")
-            assert swept.returncode == 0, swept.stderr
-            (place / "out").chmod(0o775)
-            before = {path.name for path in (place / "out").iterdir()}
-            for words in (["status"], ["show", "best"], ["show", "--failed"]):
-                read = call(12002, *words, "out")
-                assert read.returncode == 0, read.stderr
-                assert {path.name for path in (place / "out").iterdir()} == before
-        assert before == {FILE, LOCK}
-
-
-def test_a_store_that_changes_while_it_is_read_as_nobodys_is_told_so(tmp_path: Path) -> None:
-    with Store.write(tmp_path / "out") as store:
-        store.begin("", Identity("m:f", None, ()), {}, {})
-    with (
-        pytest.raises(EnvironmentFault, match="a sweep changed it while it was read; run the command again"),
-        Store.read(tmp_path / "out"),
-    ):
-        os.utime(tmp_path / "out" / FILE)
 
 
 def test_a_file_system_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
