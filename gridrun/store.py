@@ -14,6 +14,7 @@ import json
 import math
 import os
 import sqlite3
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -58,6 +59,7 @@ class Store:
         self._db.text_factory = bytes
         self._session: int | None = None
         self._places: dict[Path, tuple[int, int] | None] = {}  # where its files lie, if it is written to
+        self._still: tuple[int, ...] | None = None  # of a file that is read as one that nobody writes to
         self._printed = True  # whether any row of `output` may have to go: most trainers print nothing
 
     @classmethod
@@ -73,6 +75,7 @@ class Store:
             with _faults(directory):
                 directory.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock_directory(directory))
+                _clear_strangers_logs(directory / FILE)
                 db = stack.enter_context(contextlib.closing(_connect(directory / FILE, "rwc")))
                 _prepare(db, directory)
             store = cls(directory, db)
@@ -84,15 +87,18 @@ class Store:
     @classmethod
     @contextlib.contextmanager
     def read(cls, directory: Path) -> Iterator["Store"]:
-        """Open a store for reading only, whether or not a sweep is writing to it.
+        """Open a store for reading only, whether or not a sweep is writing to it; leave nothing beside it.
 
-        Raises: InputError if there is none; EnvironmentFault if it can't be used.
+        Raises: InputError if there is none; EnvironmentFault if it can't be used, or when the block is left
+        if a sweep wrote to the file meanwhile (see `check_still`).
         """
         if not (directory / FILE).is_file():
             raise InputError(f"{directory}: holds no {FILE}; name a directory that `gridrun sweep` wrote")
         with contextlib.ExitStack() as stack:
+            still = _version_of_file(directory / FILE)
             with _faults(directory):
-                db = stack.enter_context(contextlib.closing(_connect_reader(directory)))
+                logged = _has_log(directory / FILE)
+                db = stack.enter_context(contextlib.closing(_connect_reader(directory / FILE, logged)))
                 if _version(db, directory) < SCHEMA_VERSION:
                     # A copy in memory is migrated: a reader changes nothing, and may not be allowed to.
                     copy = stack.enter_context(contextlib.closing(sqlite3.connect(":memory:")))
@@ -100,7 +106,26 @@ class Store:
                     db = copy
                     _migrate(db, directory)
                 _check_tables(db, directory)
-            yield cls(directory, db)
+            store = cls(directory, db)
+            store._still = None if logged else still
+            try:
+                yield store
+            except EnvironmentFault:  # damage, perhaps, that is none
+                store.check_still()
+                raise
+            store.check_still()
+
+    def check_still(self) -> None:
+        """Raise EnvironmentFault if what was read may be of two instants.
+
+        Without a log a store is read as a file that stays as it is: SQLite would make files beside it
+        otherwise, which whoever sweeps here may not write to. So it is seen afterwards whether it stayed.
+        """
+        path = self.directory / FILE
+        if self._still is not None and _version_of_file(path) != self._still:
+            raise EnvironmentFault(
+                f"{path}: a sweep wrote to it while it was read; run the same command again"
+            )
 
     def begin(
         self,
@@ -526,12 +551,45 @@ def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
     return db
 
 
-def _connect_reader(directory: Path) -> sqlite3.Connection:
-    path = directory / FILE
-    if not os.access(directory, os.W_OK) and not path.with_name(FILE + "-wal").exists():
-        # Without a write-ahead log nobody is writing, and a reader that may not create one must say so.
+def _connect_reader(path: Path, logged: bool) -> sqlite3.Connection:
+    if not logged:
         return _connect(path, "ro", "&immutable=1")
-    return _connect(path, "ro")
+    # Without the second, a reader makes the log's index if there is none; and a log of a sweep that ends
+    # just now, but then an empty one, which the next sweep removes.
+    index = path.with_name(path.name + "-shm").exists()
+    return _connect(path, "ro", "&readonly_shm=1" if index else "")
+
+
+def _has_log(path: Path) -> bool:
+    """Whether a part of the database lies in a log, or a journal is to be played back."""
+    for ending in ("-wal", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.with_name(path.name + ending).lstat()
+            if found.st_size > 0 or not stat.S_ISREG(found.st_mode):
+                return True
+    return False
+
+
+def _version_of_file(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written to, or replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _clear_strangers_logs(path: Path) -> None:
+    """Remove what another user's reader has left (an older version's does): empty, and in the way."""
+    for ending in ("-shm", "-wal"):
+        file = path.with_name(path.name + ending)
+        with contextlib.suppress(OSError):
+            found = file.lstat()
+            if not stat.S_ISREG(found.st_mode) or os.access(file, os.W_OK):
+                continue
+            # An index is made anew; a log is kept, unless there is nothing in it.
+            if ending == "-shm" or found.st_size == 0:
+                file.unlink()
 
 
 def _prepare(db: sqlite3.Connection, directory: Path) -> None:

@@ -219,3 +219,19 @@ def test_a_reader_that_comes_as_a_sweep_begins_finds_no_store_or_ours(tmp_path: 
             assert "no sweep has begun here" in str(error)  # noqa: PT017
         begun.close()
         reader.close()
+
+
+def test_a_reader_leaves_no_file_and_is_told_when_a_sweep_wrote_meanwhile(tmp_path: Path) -> None:
+    save(tmp_path, outcome("one", 1))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with Store.read(tmp_path) as store:
+        assert store.progress()
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    told = "a sweep wrote to it while it was read"
+    with pytest.raises(EnvironmentFault, match=told), Store.read(tmp_path):
+        save(tmp_path, outcome("two", 1))  # its log goes into the file as it ends
+    with Store.write(tmp_path) as store:
+        store.begin("text", IDENTITY, {}, {})
+        with Store.read(tmp_path) as reader:  # of a log that grows meanwhile, nothing
+            store.save([outcome("three", 1)])
+            assert set(reader.progress()) == {"one", "two", "three"}
