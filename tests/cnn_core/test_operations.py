@@ -1,6 +1,11 @@
 """The compiled loop over any layers gives the textbook's numbers, but for rounding in float32."""
 
 import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +37,8 @@ from cnn_core.layers import (
     SpatialDropout,
     Tanh,
 )
-from cnn_core.optimisers import SGD, Rule
+from cnn_core.optimisers import L2, SGD, Adam, Momentum, Rule
+from cnn_core.runner import choose
 from tests.cnn_core.cases import CASES, Case, name
 from tests.cnn_core.test_network import BETWEEN
 
@@ -153,6 +159,68 @@ def test_more_images_than_go_through_together_and_more_channels_than_a_vector_ha
     network = Network(layers, (2, 9, 8), dtype=np.float64)
     rng = np.random.default_rng(1)
     assert_equals_textbook(network, rng.random((41, 2, 9, 8)), rng.integers(4, size=41))
+
+
+@dataclass(frozen=True)
+class OwnReLU(ReLU):
+    """A layer of a user's."""
+
+
+@pytest.mark.parametrize(
+    ("layers", "chosen"),
+    [
+        ([Conv2d(2, 3), ReLU(), MaxPool2d(), Flatten(), Linear(3)], "_Fused"),
+        ([Conv2d(2, 3), Tanh(), MaxPool2d(), Flatten(), Linear(3)], "_Looped"),
+        ([Conv2d(2, 3), OwnReLU(), MaxPool2d(), Flatten(), Linear(3)], "_Composed"),
+    ],
+    ids=str,
+)
+def test_python_runs_only_networks_with_a_layer_of_ones_own(layers: list[Layer], chosen: str) -> None:
+    assert type(choose(layers, (1, 8, 8), CrossEntropy())).__name__ == chosen
+
+
+@dataclass(frozen=True)
+class OwnL2(L2):
+    """A regulariser of a user's."""
+
+
+@pytest.mark.parametrize("activation", [ReLU(), Tanh()], ids=["engine", "loop"])
+def test_a_regulariser_of_ones_own_is_applied_between_steps(activation: Layer) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((12, 1, 8, 8)), rng.integers(3, size=12)
+    found = []
+    for regulariser in (L2(0.1), OwnL2(0.1)):
+        network = Network([Conv2d(2, 3), activation, MaxPool2d(), Flatten(), Linear(3)], (1, 8, 8))
+        how: dict[str, Any] = {"rate": 0.1, "epochs": 3, "batch_size": 5, "regularisers": [regulariser]}
+        found.append(list(network.train(images, labels, Momentum(), **how)))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_an_epoch_in_pieces_is_the_same_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images, labels, found = rng.random((40, 1, 8, 8)), rng.integers(3, size=40), []
+    for images_at_a_time in (1, 1000):
+        monkeypatch.setattr(loop, "PIECE_IMAGES", images_at_a_time)
+        monkeypatch.setattr(loop, "PIECE_S", 0)
+        network = Network([Conv2d(2, 3), Dropout(0.3), GELU(), Flatten(), Linear(3)], (1, 8, 8))
+        found.append(list(network.train(images, labels, Adam(), rate=0.1, epochs=2, batch_size=3)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_only_what_a_network_uses_is_compiled(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np; from cnn_core import Network; from cnn_core.layers import *;"
+        "from cnn_core.optimisers import Momentum; n = Network([Flatten(), Tanh(), Linear(2)], (1, 2, 2));"
+        "print(len(list(n.train(np.ones((3, 1, 2, 2)), [0, 1, 0], Momentum(), rate=0.1))))"
+    )
+    settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=settings, check=True, stderr=subprocess.DEVNULL)
+    compiled = {path.name.split("-")[0] for path in tmp_path.rglob("*.nbc")}
+    assert {"activations.forward_tanh", "linear.forward", "linear.backward", "rules.momentum"} <= compiled
+    assert not {name for name in compiled if name.startswith(("conv2d", "channel_norms", "pools"))}
+    others = {"activations.forward_gelu", "activations.backward_tanh", "rules.adam", "engine.run"}
+    assert not others & compiled
 
 
 @njit
