@@ -52,8 +52,7 @@ def kernels_of(layers: Sequence[Layer]) -> set[str]:
     found = set()
     for own in map(operation_of, layers):
         for turn in range(len(own.passes)):
-            for kernel in own.kernels(turn).values():
-                found.add(f"{kernel.py_func.__module__}.{kernel.py_func.__name__}")
+            found |= {f"{kernel.__module__}.{kernel.__name__}" for kernel in own.kernels(turn).values()}
     return found
 
 
