@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 UNIT := tests/gridrun tests/cnn_core
 
-.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench profile
+.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies profile
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -78,6 +78,13 @@ reference: $(STAMP)
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
+
+# What normalisation, depth, initialisation, schedules and ensembles do, on digits and MNIST (docs/data.md says
+# where MNIST is looked for; without it the first sweep says so). Resumes.
+studies: $(STAMP)
+	@for study in results/study-*; do \
+	  $(BIN)/gridrun sweep $$study/grid.toml && $(BIN)/gridrun report $$study || exit; \
+	done
 
 profile: $(STAMP)
 	$(BIN)/python -m benchmarks.profile
