@@ -19,7 +19,7 @@ def resample(images, places, found):  # type: ignore[no-untyped-def]
     N, C, H, W = images.shape
     middle_h, middle_w = (H - 1) / 2, (W - 1) / 2
     for n in range(N):
-        cosine, sine, down, right = places[n]
+        cosine, sine, down, right = places[n, 0], places[n, 1], places[n, 2], places[n, 3]
         for h in range(H):
             u = h - middle_h - down
             for w in range(W):
