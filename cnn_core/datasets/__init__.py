@@ -19,22 +19,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.config import ConfigError
-from cnn_core.datasets import mnist
-from cnn_core.datasets.cifar10 import find_cifar10
+from cnn_core.datasets import folders, mnist
 from cnn_core.datasets.digits import find_digits
 from cnn_core.datasets.folders import find_folder
-from cnn_core.datasets.mnist import find_mnist
+from cnn_core.datasets.places import find_source
 from cnn_core.datasets.source import Labels, Pixels, Source
 
 __all__ = ["DATASETS", "SPLITS", "Images", "check", "fingerprint", "load"]
 
 DATASETS = ("digits", "mnist", "cifar10")
-SPLITS = ("test", "validation", "folds")
+"""Known by name. Any other is the name of a folder of yours."""
+SPLITS = ("test", "validation", "folds", "official")
 FOLDS = 5
 """Of split = "folds", if it is not said how many."""
 
 _DRAW = 0x64726177
 """The purpose of this random stream ("draw"): a `seed` equal to `data_seed` shares nothing with it."""
+
+CIFAR = {
+    "cifar10": "data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+    "cifar100": "train.bin and test.bin",
+}
 
 _NO_FOLDER = Path()
 """Stands for the folder of a dataset that needs none."""
@@ -80,6 +85,9 @@ def load(
     outer fold of that number leaves; without `fold` the outer fold itself is held out. The test images are
     those of `split = "test"`; the report that the study comes from selected on them (docs/course-report.md).
 
+    With `split = "official"` training images are drawn from those that the dataset has for training, test
+    images from its others, so that figures compare with published ones; they are selected on, as in "test".
+
     The arguments of the last call return its arrays again; files are read once a process.
 
     Raises: ConfigError as `check`, and if a file does not hold what its header promised.
@@ -100,7 +108,8 @@ def load(
     held = _held_size(train_size, split, validation_size)
     inner = (folds or FOLDS, fold) if fold is not None else None
     around = (outer_folds or FOLDS, outer) if outer is not None else None
-    return _draw(name, _folder(name, data_dir), train_size, test_size, data_seed, held, around, inner)
+    folder, official = _folder(name, data_dir), split == "official"
+    return _draw(name, folder, train_size, test_size, data_seed, held, around, inner, official)
 
 
 def check(
@@ -139,7 +148,23 @@ def check(
             f"train_size {train_size} + test_size {test_size} = {train_size + test_size} images, "
             f"but {name} has {count}{where}; write sizes whose sum is at most {count}"
         )
+    if split == "official":
+        _check_official(name, train_size, test_size, count, source.test_count if source else mnist.TEST_COUNT)
     return channels, rows, columns, source.classes if source else mnist.CLASSES
+
+
+def _check_official(name: str, train_size: int, test_size: int, count: int, tests: int) -> None:
+    if tests == 0:
+        raise ConfigError(
+            f'split = "official" needs test images that {name} keeps apart, found none; write split = "test"'
+        )
+    for argument, size, most in (("train_size", train_size, count - tests), ("test_size", test_size, tests)):
+        if size > most:
+            raise ConfigError(
+                f"{argument} {size} is more than the {most} images that {name} has for it with "
+                f'split = "official"; '
+                f"write at most {most}"
+            )
 
 
 def fingerprint(name: str, *, data_dir: str | PathLike[str] | None) -> str:
@@ -153,8 +178,8 @@ def fingerprint(name: str, *, data_dir: str | PathLike[str] | None) -> str:
 
 
 def _folder(name: str, data_dir: str | PathLike[str] | None) -> Path:
-    if name not in DATASETS:
-        raise ConfigError(f"dataset must be {_either(DATASETS)}, found {name!r}")
+    if not isinstance(name, str) or not name or name[0] in ".~" or Path(name).name != name:
+        raise ConfigError(f"dataset must be {_either(DATASETS)} or a folder's name, found {name!r}")
     if name == "digits":
         return _NO_FOLDER
     with _told_as_config_error(Path(name)):
@@ -247,16 +272,27 @@ def _find(name: str, folder: Path) -> Source | None:
     source = _found.get((name, folder))
     if source is None:
         with _told_as_config_error(folder):
-            match name:
-                case "digits":
-                    source = find_digits()
-                case "cifar10":
-                    source = find_cifar10(folder)
-                case _:
-                    source = find_mnist(folder)
+            if name == "digits":
+                source = find_digits()
+            else:
+                source = find_source(name, folder, named=folder.parent != folders.cache_directory())
+        if source is None and name != "mnist":
+            raise _missing(name, folder)
         if source is not None:
             _found[name, folder] = source
     return source
+
+
+def _missing(name: str, folder: Path) -> ConfigError:
+    if name in CIFAR:
+        return ConfigError(
+            f'dataset: "{name}" needs {CIFAR[name]} in {folder}, found none; '
+            f"unpack the binary version there (docs/data.md)"
+        )
+    return ConfigError(
+        f"dataset must be {_either(DATASETS)}, found {name!r}, and no images in {folder}; "
+        f"put them there in a form that docs/data.md lists, or mend the name"
+    )
 
 
 def _source(name: str, folder: Path) -> Source:
@@ -301,10 +337,14 @@ def _draw(
     held_size: int,
     outer: tuple[int, int] | None,
     inner: tuple[int, int] | None,
+    official: bool,
 ) -> Images:
     pixels, labels = _read(name, folder)
-    chosen = np.random.default_rng([data_seed, _DRAW]).permutation(len(labels))[: train_size + test_size]
-    training, test = chosen[:train_size], chosen[train_size:]
+    chosen = np.random.default_rng([data_seed, _DRAW]).permutation(len(labels))
+    training, test = chosen[:train_size], chosen[train_size : train_size + test_size]
+    if official:
+        first = len(labels) - _source(name, folder).test_count
+        training, test = chosen[chosen < first][:train_size], chosen[chosen >= first][:test_size]
     held_out = training[train_size - held_size :]
     training = training[: train_size - held_size]
     for folds in (outer, inner):  # of what is left

@@ -3,6 +3,7 @@
 import gzip
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,57 @@ from typing import IO, cast
 import numpy as np
 
 from cnn_core.config import ConfigError
-from cnn_core.datasets.source import Pixels, Source, as_labels
+from cnn_core.datasets.source import Pixels, Source, as_labels, choose, official, plain, spread
 
 IMAGE_AXES, LABEL_AXES = 3, 1
 _UNSIGNED_BYTE = 0x08
 _CHUNK = 1 << 20
 
 
-def find_idx(images: Path, labels: Path, classes: int) -> Source:
-    """Return the images of one file with the labels of another.
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-_.]?(?P<what>images|labels)[-_.]idx[13][-_.]ubyte(\.gz)?",
+    re.IGNORECASE,
+)
+_CLASSES = {"mnist": 10, "fashionmnist": 10, "kmnist": 10}
+"""Of other datasets the labels tell."""
+_GZIP = b"\x1f\x8b"
+
+
+def find_idx_files(folder: Path, name: str) -> Source | None:
+    """Return the images of all pairs of one dataset, train first.
+
+    Names as they were published and as browsers, Kaggle and torchvision leave them: train-images-idx3-ubyte
+    or train-images.idx3-ubyte, plain or .gz, in a folder of the same name, after the dataset's name or not.
+
+    Raises: ConfigError if a file is damaged or lacks its other half, or there are several datasets.
+    """
+    found: dict[str, dict[tuple[str, str], Path]] = {}
+    for path in sorted(folder.iterdir()):
+        match, file = _NAME.fullmatch(path.name), path / path.name if path.is_dir() else path
+        if match and file.is_file():
+            part = "train" if match["part"].lower() == "train" else match["part"].lower()
+            found.setdefault(match["prefix"], {}).setdefault((part, match["what"].lower()), file)
+    if not found:
+        return None
+    prefix = choose(found, name, folder)
+    own, parts = found[prefix], list[tuple[str, Source]]()
+    for part in ("train", "t10k", "test"):
+        images, labels = own.get((part, "images")), own.get((part, "labels"))
+        if images and labels:
+            parts.append(
+                ("train" if part == "train" else "test", find_idx(images, labels, _CLASSES.get(plain(name))))
+            )
+        elif images or labels:
+            names = f"{prefix}{part}-images-idx3-ubyte", f"{prefix}{part}-labels-idx1-ubyte"
+            there, missing = names if images else names[::-1]
+            raise ConfigError(
+                f"{folder}: found {there} without {missing}; put {missing} or {missing}.gz beside it"
+            )
+    return official(parts)
+
+
+def find_idx(images: Path, labels: Path, classes: int | None) -> Source:
+    """Return the images of one file with the labels of another; these tell `classes` if it is None.
 
     Format, all numbers big-endian: 2 zero bytes, a type (0x08: unsigned byte), the number of axes, one
     uint32 for the length of each axis, then the values, the last axis fastest.
@@ -34,7 +77,10 @@ def find_idx(images: Path, labels: Path, classes: int) -> Source:
         raise ConfigError(
             f"{labels}: found {label_count} labels; expected {count}, one for each of {images.name}"
         )
-    shape = (count, 1, rows, columns)
+    shape, lowest = (count, 1, rows, columns), 0
+    if classes is None:
+        lowest, highest = spread(as_labels(_read(labels, LABEL_AXES), labels, 256), labels)
+        classes = highest + 1
     return Source(
         (images, labels),
         shape,
@@ -43,6 +89,7 @@ def find_idx(images: Path, labels: Path, classes: int) -> Source:
             _read(images, IMAGE_AXES).reshape(shape),
             as_labels(_read(labels, LABEL_AXES), labels, classes),
         ),
+        lowest,
     )
 
 
@@ -52,7 +99,7 @@ def _measure(path: Path, axes: int) -> tuple[int, ...]:
         shape = _read_header(file, path, axes)
         expected = 4 + 4 * axes + math.prod(shape)
         found = path.stat().st_size
-        if path.suffix == ".gz":
+        if _is_gzip(path):
             if _size_by_trailer(path) == expected % 2**32:
                 return shape
             # Truncated; or written in several parts, which is rare and legal, and the trailer is the last's.
@@ -71,6 +118,12 @@ def _read(path: Path, axes: int) -> Pixels:
         header = 4 + 4 * axes
         raise _wrong_size(path, shape, header + len(values), header + math.prod(shape))
     return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _is_gzip(path: Path) -> bool:
+    """By its first bytes: browsers unpack and keep the name, or the other way round."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
 
 
 def _take(file: IO[bytes], most: int) -> bytes:
@@ -124,7 +177,7 @@ def _wrong_size(path: Path, shape: tuple[int, ...], found: int, expected: int) -
 def _open(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, unpacking `.gz`; what damage does to unpacking becomes one ConfigError."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
             yield cast(IO[bytes], file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ConfigError(f"{path}: damaged gzip file ({error}); copy or download it again") from error

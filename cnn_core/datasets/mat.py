@@ -25,7 +25,7 @@ from typing import IO
 import numpy as np
 
 from cnn_core.config import ConfigError
-from cnn_core.datasets.source import AnyArray, Labels, Pixels, Source, as_bytes, as_labels, parsing
+from cnn_core.datasets.source import AnyArray, Labels, Pixels, Source, as_bytes, as_labels, parsing, plain
 
 SIDE = 28
 
@@ -68,12 +68,10 @@ def find_mat(path: Path, classes: int) -> Source:
 
     Raises: ConfigError if the file is damaged or holds something else.
     """
-    with parsing(path, _KIND), path.open("rb") as file:
-        arrays = {array.name: array for array in _walk(file)}
+    arrays = _arrays(path)
     data, label = arrays.get("data"), arrays.get("label")
     if data is None or label is None or data.shape != (SIDE**2, math.prod(label.shape)):
-        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no numeric array"
-        raise ConfigError(f"{path}: found {found}; expected data ({SIDE**2}, N) and label (1, N)")
+        raise ConfigError(f"{path}: found {_list(arrays)}; expected data ({SIDE**2}, N) and label (1, N)")
     shape = (data.shape[1], 1, SIDE, SIDE)
 
     def read() -> tuple[Pixels, Labels]:
@@ -82,7 +80,62 @@ def find_mat(path: Path, classes: int) -> Source:
         pixels = np.ascontiguousarray(as_bytes(columns, path, "data").T).reshape(shape)
         return pixels, as_labels(labels, path, classes)
 
-    return Source((path,), shape, classes, read)
+    # OpenML and mldata.org keep MNIST's order: the training images first.
+    return Source((path,), shape, classes, read, test_count=10_000 if shape[0] == 70_000 else 0)
+
+
+def find_mat_file(folder: Path, name: str) -> Source | None:
+    """Return the images of mnist-original.mat or mnist.mat."""
+    for file in ("mnist-original.mat", "mnist.mat"):
+        if plain(name) == "mnist" and (folder / file).is_file():
+            return find_mat(folder / file, 10)
+    return None
+
+
+def find_svhn_mat(path: Path) -> Source:
+    """Return the images of `X` (32, 32, 3, N), rows first, with the classes of `y` (N, 1), 10 meaning 0.
+
+    Raises: ConfigError if the file is damaged or holds something else.
+    """
+    arrays = _arrays(path)
+    images, label = arrays.get("X"), arrays.get("y")
+    if images is None or label is None or images.shape != (32, 32, 3, math.prod(label.shape)):
+        raise ConfigError(f"{path}: found {_list(arrays)}; expected X (32, 32, 3, N) and y (N, 1)")
+
+    def read() -> tuple[Pixels, Labels]:
+        with parsing(path, _KIND), path.open("rb") as file:
+            values, labels = _read(file, images), _read(file, label)
+        pixels = np.ascontiguousarray(as_bytes(values, path, "X").transpose(3, 2, 0, 1))
+        return pixels, as_labels(labels, path, 11) % np.int32(10)
+
+    return Source((path,), (images.shape[3], 3, 32, 32), 10, read)
+
+
+def _arrays(path: Path) -> dict[str, _Array]:
+    """The numeric arrays of a file. Raises: ConfigError if it is damaged, or of another version."""
+    with parsing(path, _KIND), path.open("rb") as file:
+        head = file.read(_HEADER)
+        if version := _other_version(head):
+            raise ConfigError(
+                f"{path}: is a MATLAB file of version {version}, which is not read; "
+                f"save it again in MATLAB with save(..., '-v7'), or in Python with scipy.io.savemat"
+            )
+        file.seek(0)
+        return {array.name: array for array in _walk(file)}
+
+
+def _other_version(head: bytes) -> str | None:
+    if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
+        return "7.3"
+    if len(head) >= 20:  # version 4 has no text, but the header of its first matrix
+        kind, rows, columns, imaginary, length = struct.unpack_from("<5i", head)
+        if kind in range(5000) and rows > 0 and columns > 0 and imaginary in (0, 1) and 0 < length < 100:
+            return "4"
+    return None
+
+
+def _list(arrays: dict[str, _Array]) -> str:
+    return ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "no numeric array"
 
 
 def _walk(file: IO[bytes]) -> Iterator[_Array]:

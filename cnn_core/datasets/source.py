@@ -1,8 +1,9 @@
 """What every dataset offers: the files in use, their size by the headers, and a way to read them."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ class Source:
     """N, C, H, W."""
     classes: int
     read: Callable[[], tuple[Pixels, Labels]]
+    lowest: int = 0
+    """The lowest label, where `read` gives labels as the files have them."""
+    test_count: int = 0
+    """So many images, the last ones, are the test images of the official split; 0 if nobody says."""
 
 
 def as_bytes(values: AnyArray, path: Path, what: str) -> Pixels:
@@ -65,6 +70,26 @@ def as_labels(values: AnyArray, path: Path, classes: int) -> Labels:
     return labels
 
 
+def spread(labels: Labels, path: Path) -> tuple[int, int]:
+    """The lowest and the highest label. Raises: ConfigError if there is none."""
+    if not labels.size:
+        raise ConfigError(f"{path}: holds no image; copy or download it again")
+    return int(labels.min()), int(labels.max())
+
+
+def official(parts: Sequence[tuple[str, Source]]) -> Source | None:
+    """The images of all parts, those of "train" before those of "test"; None if there is none.
+
+    Classes that all files count from 1 are counted from 0.
+    """
+    if not parts:
+        return None
+    ordered = [source for part, source in parts if part == "train"]
+    tests = [source for part, source in parts if part == "test"]
+    whole = join([*ordered, *tests])
+    return replace(whole, test_count=sum(test.shape[0] for test in tests) if ordered else 0)
+
+
 def join(parts: list[Source]) -> Source:
     """Return the images of all `parts`, one after the other.
 
@@ -79,12 +104,47 @@ def join(parts: list[Source]) -> Source:
             )
     files = tuple(path for part in parts for path in part.files)
     shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
-    return Source(files, shape, first.classes, lambda: _read_all(parts))
+    shift = int(min(part.lowest for part in parts) == 1)
+    classes = max(part.classes for part in parts) - shift
+    return Source(files, shape, classes, lambda: _read_all(parts, shift))
 
 
-def _read_all(parts: list[Source]) -> tuple[Pixels, Labels]:
+def _read_all(parts: list[Source], shift: int) -> tuple[Pixels, Labels]:
     pixels, labels = zip(*(part.read() for part in parts), strict=True)
-    return np.concatenate(pixels), np.concatenate(labels)
+    return np.concatenate(pixels), np.concatenate(labels) - np.int32(shift)
+
+
+def plain(name: str) -> str:
+    """A name without what people write differently: Fashion-MNIST and fashion_mnist are one."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def named_parts(folder: Path, name: str, ending: str) -> list[tuple[str, Path]]:
+    """The files train and test of one dataset, or the file of its name, with the part that each is.
+
+    Raises: ConfigError if there are those of several datasets.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() == ending and path.name[0] != "." and path.is_file():
+            match = re.fullmatch(r"(.*?)[-_. ]?(train|test)", path.stem, re.IGNORECASE)
+            prefix, part = (match[1], match[2].lower()) if match else (path.stem, "train")
+            if match or plain(prefix) == plain(name):
+                found.setdefault(prefix, {}).setdefault(part, path)
+    if not found:
+        return []
+    own = found[choose(found, name, folder)]
+    return [(part, own[part]) for part in ("train", "test") if part in own]
+
+
+def choose(prefixes: Collection[str], name: str, folder: Path) -> str:
+    """Which beginning of file names is the dataset's. Raises: ConfigError if that is not clear."""
+    own = [prefix for prefix in prefixes if plain(prefix) == plain(name)]
+    left = own or [prefix for prefix in prefixes if not prefix] or list(prefixes)
+    if len(left) > 1:
+        found = ", ".join(sorted(prefix.strip("-_. ") for prefix in left))
+        raise ConfigError(f"{folder}: found several datasets, {found}; write one of these as dataset")
+    return left[0]
 
 
 @contextmanager

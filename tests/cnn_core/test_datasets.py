@@ -189,7 +189,10 @@ def test_all_images_can_be_drawn(every_digit: Images) -> None:
     ("arguments", "message"),
     [
         ({"name": "mnits"}, r"dataset must be \"digits\" or \"mnist\" or \"cifar10\", found 'mnits'"),
-        ({"split": "train"}, 'split must be "test" or "validation" or "folds", found \'train\''),
+        (
+            {"split": "train"},
+            'split must be "test" or "validation" or "folds" or "official", found \'train\'',
+        ),
         ({"train_size": 798}, r"train_size 798 \+ test_size 1000 = 1798 images, but digits has 1797; write"),
         ({"train_size": 0}, "train_size must be a whole number of at least 1, found 0"),
         ({"test_size": -1}, "test_size must be a whole number of at least 1, found -1"),

@@ -17,8 +17,7 @@ from scipy.io import loadmat, savemat
 from cnn_core import datasets
 from cnn_core.config import ConfigError
 from cnn_core.datasets import folders, openml
-from cnn_core.datasets.cifar10 import find_cifar10
-from cnn_core.datasets.mnist import find_mnist
+from cnn_core.datasets.places import find_source
 from cnn_core.datasets.source import Source
 
 TRAIN, T10K = 12, 8
@@ -96,6 +95,14 @@ def write_cifar10(
     for offset, name in enumerate(names):
         pixels = np.random.default_rng(seed + offset).integers(0, 256, (5, 3072), dtype=np.uint8)
         (folder / f"{name}.bin").write_bytes(np.column_stack([labels_of(5), pixels]).tobytes())
+
+
+def find_mnist(folder: Path) -> Source | None:
+    return find_source("mnist", folder, named=True)
+
+
+def find_cifar10(folder: Path) -> Source | None:
+    return find_source("cifar10", folder, named=False)
 
 
 def found(source: Source | None) -> Source:
