@@ -15,6 +15,10 @@ from cnn_core.arrays import as_pixels, matching
 from cnn_core.checkpoint import Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.ensemble import predict
+from cnn_core.evaluation import Evaluation, compare
+from cnn_core.layers import Layer
+from cnn_core.network import Network
+from cnn_core.scores import softmax
 
 VERSION = "3"
 """Raised whenever the same configuration gives other results."""
@@ -63,6 +67,60 @@ class Model:
         layers = build_layers(self.config, self.shape, self.classes)
         members = self.config.members
         return predict(layers, self.shape, members, self.parameters, self.statistics, images)
+
+    def predict_proba(self, images: NDArray[Any]) -> NDArray[np.float64]:
+        """The probability of each class. Shapes: as `logits`. Raises: ConfigError."""
+        return softmax(self.logits(images))
+
+    def evaluate(self, images: NDArray[Any], labels: Any) -> Evaluation:
+        """How the answers compare with the labels (N,), whole numbers from 0. Raises: ConfigError."""
+        y, logits = np.asarray(labels), self.logits(images)
+        if y.shape != logits.shape[:1] or not y.size or not np.issubdtype(y.dtype, np.integer):
+            raise ConfigError(f"labels must be {len(logits)} whole numbers, found {y.dtype} {y.shape}")
+        if y.min() < 0 or y.max() >= self.classes:
+            raise ConfigError(f"labels must be from 0 to {self.classes - 1}, found {y.min()} to {y.max()}")
+        return compare(logits, y)
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name, in order: conv2d_1, batchnorm2d_1, relu_1, ..."""
+        found: dict[str, Layer] = {}
+        for layer in build_layers(self.config, self.shape, self.classes):
+            kind = type(layer).__name__.lower()
+            found[f"{kind}_{1 + sum(name.rsplit('_', 1)[0] == kind for name in found)}"] = layer
+        return found
+
+    def network(self, *, member: int = 0) -> Network:
+        """The textbook's network, with copies of what was learned; of an ensemble one member's."""
+        if not 0 <= member < self.config.members:
+            raise ConfigError(f"member must be from 0 to {self.config.members - 1}, found {member!r}")
+        network = Network([*self.layers.values()], self.shape)
+        members = self.config.members
+        network.take(np.split(self.parameters, members)[member], np.split(self.statistics, members)[member])
+        return network
+
+    def parameters_of(self, name: str, *, member: int = 0) -> dict[str, NDArray[np.float32]]:
+        """What a layer has learned, by name: {"weight": (K, C, R, S), "bias": (K,)}. Raises: ConfigError."""
+        return self.network(member=member).parameters[self._place(name)]
+
+    def activations(self, images: NDArray[Any], name: str, *, member: int = 0) -> NDArray[np.float32]:
+        """What a layer gives, in evaluation. Shapes: images as `predict`, result (N, *).
+
+        Raises: ConfigError.
+        """
+        network, last = self.network(member=member), self._place(name)
+        x: NDArray[np.float32] = as_pixels(matching(images, self.shape))
+        for layer, own, running in zip(
+            network.layers[: last + 1], network.parameters, network.statistics, strict=False
+        ):
+            x = layer.evaluate(x, *own.values(), *running.values())
+        return x
+
+    def _place(self, name: str) -> int:
+        names = [*self.layers]
+        if name not in names:
+            raise ConfigError(f"layer must be one of {', '.join(names)}, found {name!r}")
+        return names.index(name)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz that `cnn_core.load` gives back bit for bit. Raises: OSError."""

@@ -120,6 +120,13 @@ class Network:
                 _fill(self.statistics, running)
             yield loss
 
+    def take(self, parameters: Array, statistics: Array) -> None:
+        """Take over what was learned: all parameters and statistics, flat, in a checkpoint's order."""
+        found = np.empty_like(parameters)
+        found[flat_order(self.layers, self.shapes[0])] = parameters
+        _fill(self.parameters, found)
+        _fill(self.statistics, statistics)
+
     def gradients(
         self, images: Array, labels: Array, noise: Sequence[Array | None]
     ) -> tuple[float, list[Arrays]]:
