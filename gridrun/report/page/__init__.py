@@ -67,8 +67,8 @@ def write_page(source: Source, path: Path, refresh_s: int = 0) -> None:
         refresh_s=refresh_s,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup("\n".join(file.read_text(encoding="utf-8") for file in _scripts())),
-        data=squeeze(data),
-        plotly=_plotly(),
+        data=Markup(squeeze(data)),
+        plotly=Markup(_plotly()),
     )
     path.write_text(text, encoding="utf-8", newline="\n")
 

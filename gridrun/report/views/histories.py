@@ -12,7 +12,7 @@ from gridrun.store import Store
 from gridrun.terminal import visible
 
 MOST_POINTS = 300  # of one curve
-MOST_CURVES = 60  # where all would be too many
+MOST_CURVES = 200  # each is looked up in the store, a millisecond
 MOST_NUMBERS = 60_000  # in all: 600 kB
 SHOWN_METRICS = 4
 
@@ -31,10 +31,10 @@ def gather_histories(result: Aggregate, store: Store) -> dict[str, Any]:
     longest = max(result.spec.grid.budgets, default=None)
     first = len(store.history_of(result.trajectories[order[0] * repeats]).metrics[:longest])
     points = min(max(first, 1), MOST_POINTS)
-    most = MOST_NUMBERS // (points * len(names) * (2 if repeats > 1 else 1))
+    most = min(MOST_CURVES // repeats, MOST_NUMBERS // (points * len(names) * (2 if repeats > 1 else 1)))
     if first * repeats > 20_000:  # long runs take long to read
         most = min(most, 12)
-    most = max(6, most if most >= len(order) else min(most, MOST_CURVES))
+    most = max(6, most)
     found = {}
     for place in thin(range(len(order)), most, None):
         combination = order[place]
