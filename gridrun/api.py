@@ -400,8 +400,10 @@ def _run(
         note_command(directory, [WHERE])
         if not quiet:
             print(in_words_of_the_call(tell_plan(begun.plan, begun.workers)), file=sys.stderr, flush=True)
-        show = show_progress(begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet)
-        with drain_on_interrupt(stop), show as screen:
+        show = show_progress(
+            begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet, stop=stop
+        )
+        with show as screen, drain_on_interrupt(stop, shown=screen.live is not None):
             count = begun.run(stop, screen)
             begun.rerun(stop, screen)
     return count, stop.asked

@@ -24,6 +24,7 @@ from gridrun.plan import Plan
 from gridrun.results.failures import failed_cell, kind_of
 from gridrun.results.lines import tell_failure, tell_params
 from gridrun.results.standings import Standing, Standings
+from gridrun.signals import FINISHING, Stop
 from gridrun.terminal import Impatient, many, stands_on, visible
 
 # Seconds between plain lines: a log of a night stays a page.
@@ -196,8 +197,8 @@ class Screen:
 class _Block:
     """What the live screen shows, drawn for the width and height that the terminal has at that instant."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(self, screen: Screen, stop: Stop) -> None:
+        self._screen, self._stop = screen, stop
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, now = options.max_width, time.monotonic()
@@ -216,6 +217,8 @@ class _Block:
             longest = max(rows, key=lambda row: row.seconds)
             # Not cut: it is to be copied.
             yield Text(f"output: {how_to_show(longest.cell[:SHORT_ID], self._screen.directory)} --follow")
+        if self._stop.asked:
+            yield Text(FINISHING)
 
     def _head(self, width: int, now: float, mark: str) -> Iterator[Text]:
         screen = self._screen
@@ -251,9 +254,15 @@ def tell_plan(plan: Plan, workers: int) -> str:
 
 @contextmanager
 def show_progress(
-    plan: Plan, standings: Standings, directory: Path, *, workers: int, quiet: bool
+    plan: Plan,
+    standings: Standings,
+    directory: Path,
+    *,
+    workers: int,
+    quiet: bool,
+    stop: Stop | None = None,
 ) -> Iterator[Screen]:
-    """Show a sweep's progress while the block runs."""
+    """Show a sweep's progress while the block runs, and whether it was asked to stop."""
     # As it is now: a cell that runs in this process has another.
     with _own_stderr() as stream:
         console = _Console(file=stream)
@@ -267,7 +276,7 @@ def show_progress(
             if live is None:
                 yield screen
                 return
-            live.update(_Block(screen))
+            live.update(_Block(screen, stop or Stop()))
             with live:
                 try:
                     yield screen

@@ -17,6 +17,7 @@ from gridrun.terminal import screen, takes, visible
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # A wrapper (timeout, uv run) passes on the signal that the terminal or it itself sent to all of the group:
 # what comes within so many seconds of the first is the first.
+FINISHING = "finishing the cells in flight; once more stops at once"
 ECHO_S = 1.0
 
 
@@ -81,8 +82,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def drain_on_signals(stop: Stop) -> Iterator[None]:
-    """While the block runs the first signal sets `stop`: finish what is in flight. The second stops now."""
+def drain_on_signals(stop: Stop, *, shown: bool = False) -> Iterator[None]:
+    """While the block runs the first signal sets `stop`: finish what is in flight. The second stops now.
+
+    `shown`: the live screen tells of it; a line from here would be drawn over.
+    """
     first = 0.0
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -98,7 +102,8 @@ def drain_on_signals(stop: Stop) -> Iterator[None]:
             _tell(f"gridrun: stopped at once; what was reported done is kept; {how_to_go_on()}")
             os._exit(130)
         stop.asked, first = True, time.monotonic()
-        _tell("\ngridrun: finishing the cells in flight; once more stops at once")
+        if not shown:
+            _tell(f"\ngridrun: {FINISHING}")
 
     before, held = {number: signal.getsignal(number) for number in SIGNALS}, dict(_held)
     for number in SIGNALS:
@@ -117,7 +122,7 @@ class StopNow(KeyboardInterrupt):
 
 
 @contextmanager
-def drain_on_interrupt(stop: Stop) -> Iterator[None]:
+def drain_on_interrupt(stop: Stop, *, shown: bool = False) -> Iterator[None]:
     """The same within a program of the user's: the first Ctrl-C sets `stop`, the second raises StopNow.
 
     The other signals are the program's own, and so is Ctrl-C when the block is left. Python lets nobody but
@@ -133,7 +138,8 @@ def drain_on_interrupt(stop: Stop) -> Iterator[None]:
         nonlocal first
         if not stop.asked:
             stop.asked, first = True, time.monotonic()
-            _tell("\ngridrun: finishing the cells in flight; once more stops at once")
+            if not shown:
+                _tell(f"\ngridrun: {FINISHING}")
         elif time.monotonic() - first >= ECHO_S:
             raise StopNow
 

@@ -99,9 +99,11 @@ def _run(
         with open_sweep(spec, directory, run, grid_file=grid, retry_failed=retry_failed) as begun:
             note_command(directory, sys.argv[1:])
             say(tell_plan(begun.plan, begun.workers))
-            show = show_progress(begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet)
+            show = show_progress(
+                begun.plan, begun.standings, directory, workers=begun.workers, quiet=quiet, stop=stop
+            )
             # Not before: until now there is nothing to finish, and Ctrl-C ends a long planning at once.
-            with drain_on_signals(stop), show as screen:
+            with show as screen, drain_on_signals(stop, shown=screen.live is not None):
                 count = begun.run(stop, screen)
                 again = begun.rerun(stop, screen)
     except TooManyFailures:

@@ -17,6 +17,7 @@ from gridrun.outcome import Failure, Task, Working
 from gridrun.plan import plan_sweep
 from gridrun.progress import MOST_TOLD, Screen, _Block, show_progress
 from gridrun.results.standings import Standings
+from gridrun.signals import FINISHING, Stop
 from gridrun.spec import Spec
 from gridrun.store import Store
 from tests.acceptance.quick import HEAD, HERE, sweep_here
@@ -39,10 +40,10 @@ def screen_of(directory: Path, text: str = GRID) -> Iterator[Screen]:
         screen.close()
 
 
-def drawn(screen: Screen, width: int, height: int = 24) -> list[str]:
+def drawn(screen: Screen, width: int, height: int = 24, stop: Stop | None = None) -> list[str]:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
     with console.capture() as text:
-        console.print(_Block(screen))
+        console.print(_Block(screen, stop or Stop()))
     return text.get().splitlines()
 
 
@@ -132,6 +133,15 @@ def test_a_link_in_the_place_of_what_is_told_is_not_followed(tmp_path: Path) -> 
     board.write({"elapsed_s": 1.0})
     board.close()
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_who_was_asked_to_stop_says_so_below_all_else(tmp_path: Path) -> None:
+    """Not above it, as a signal's handler would: what it writes is drawn over."""
+    with screen_of(tmp_path) as screen:
+        assert FINISHING not in drawn(screen, 80)
+        for _ in range(2):
+            assert drawn(screen, 80, stop=Stop(asked=True))[-1] == FINISHING
+            fill(screen)
 
 
 @pytest.mark.parametrize("quiet", [True, False])
