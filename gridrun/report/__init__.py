@@ -84,6 +84,7 @@ def write_and_answer(directory: Path, wanted: Wanted | None = None) -> tuple[Agg
                 write_tables(result, fresh)
                 _draw(result, answer, store, fresh, wanted)
             write_page(Source(result, answer, costs, stamps, store), fresh / "report.html")
+            store.check_still()
     return result, answer, costs
 
 

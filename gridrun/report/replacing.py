@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gridrun.errors import InputError
+from gridrun.exchange import exchange
 
 
 @contextlib.contextmanager
 def replacing(target: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """Fill a directory beside the target, then put it in the target's place by renaming.
+    """Fill a directory beside the target, then put it in the target's place: at once where the system can.
 
     `check` is asked first, and raises InputError if what lies at the target may not be replaced.
     """
@@ -23,6 +24,8 @@ def replacing(target: Path, check: Callable[[Path], None]) -> Iterator[Path]:
         fresh.mkdir()
         yield fresh
         had_one = os.path.lexists(target)
+        if had_one and exchange(fresh, target):
+            return
         if had_one:
             target.rename(old)
         try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def odd(**params: object) -> dict[str, float]:
     if params["a/b c"] == "../x":
         raise ValueError("odd")
     return {"m:/*\udc80": 1.0, "m:/*": 2.0}
+
+
+EXTREMES = (0.0, -0.0, 1.0, 0.5, 5e-324, -5e-324, 2.2e-308, 1.7e308, -1.7e308, 1e308, -1e308, 1e16, 1e-16)
+
+
+def extremes(*, draw: int, epochs: int = 1, **params: object) -> Iterator[dict[str, float]]:
+    """Metrics at the ends of what a float can be, under names of all kinds; drawn by `draw`."""
+    whole = random.Random(str(draw))
+    values = whole.choices(
+        [*EXTREMES, math.inf, -math.inf, math.nan, whole.gauss(0, 1)], k=whole.randint(1, 6)
+    )
+    names = whole.choices(["m", "x\ud800y", "\x00", "a,b\n;=1", "<b>", "\u202e", "n" * 300, ""], k=2)
+    chance = random.Random(f"{draw} {sorted(params.items())!r}")
+    for _ in range(epochs):
+        yield {name: chance.choice(values) for name in ("metric", *names)}
 
 
 class Killed(BaseException):
