@@ -57,9 +57,11 @@ def compiling(module: str, *kinds: str) -> Iterator[None]:
 
 
 def _is_compiled(module: str, *kinds: str) -> bool:
-    folder = cache.folder()
-    markers = all((folder / _marker(name)).exists() for name in (module, *kinds))
-    return markers and any(folder.rglob(f"{module}.run-*.nbc"))
+    with contextlib.suppress(OSError):  # no directory can be written to
+        folder = cache.folder()
+        markers = all((folder / _marker(name)).exists() for name in (module, *kinds))
+        return markers and any(folder.rglob(f"{module}.run-*.nbc"))
+    return False
 
 
 def _marker(name: str) -> str:

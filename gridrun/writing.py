@@ -11,7 +11,7 @@ from typing import Any
 
 from gridrun.cell import Value, read_value
 from gridrun.errors import InputError
-from gridrun.reading import shown
+from gridrun.reading import MOST_VALUES, shown
 
 WHERE = "gridrun.sweep"
 # Of them a list is written out entry by entry: a table that stands several times.
@@ -65,6 +65,12 @@ def _named(table: str, key: object) -> str:
 
 def _read(place: str, found: Any) -> Value:
     """A value of the call's; a list may be a tuple, a range, an array or a column of a table."""
+    if isinstance(found, range) and found[MOST_VALUES:]:  # before a list of it is made
+        words = f"{shown(found[0])} to {shown(found[-1])}"
+        raise InputError(
+            f"{WHERE}: {place} is a range of more than {MOST_VALUES:,} values, found {words};"
+            " write fewer, or {'from': 1, 'to': 1000, 'num': 4, 'scale': 'log'}"
+        )
     if isinstance(found, range) or (getattr(found, "ndim", None) and hasattr(found, "tolist")):
         found = list(found) if isinstance(found, range) else found.tolist()
     if isinstance(found, list | tuple):

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import pickle
 import platform
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -53,16 +55,78 @@ def sweep() -> None:
 
 def entry(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function that Python calls."""
-    with _cache_in(folder()):
-        return njit(cache=True, nogil=True, **options)(function)
+    return _kept(njit(nogil=True, **options)(function), function)
 
 
 def kernel(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function that compiled code alone calls: without a way in from Python, a sixth faster."""
-    with _cache_in(folder()):
-        return njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
-            function
+    compiled = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+    return _kept(compiled, function)
+
+
+def _kept(compiled: Any, function: Callable[..., Any]) -> Any:
+    """The same, found again by the next process; where nothing can be written, compiled by each."""
+    with contextlib.suppress(OSError, RuntimeError), _cache_in(folder()):
+        compiled._cache = _KernelCache(function)
+    return compiled
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of a function; where a file is damaged, or can't be written, the function is compiled.
+
+    numba loads whatever lies there: a file that is cut raises EOFError, and of one whose bits have changed
+    the machine code is run.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _SealedFile(
+            locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp()
         )
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)
+
+
+class _SealedFile(IndexDataCacheFile):  # type: ignore[misc]
+    """The index and the machine code of a function, each behind its digest: else it is not there."""
+
+    def load(self, key: Any) -> Any:
+        with contextlib.suppress(_Damaged):
+            return super().load(key)
+
+    def _load_index(self) -> Any:
+        with contextlib.suppress(OSError, _Damaged):
+            version, stamp, overloads = pickle.loads(_unseal(Path(self._index_path)))
+            if (version, stamp) == (self._version, self._source_stamp):
+                return overloads
+        return {}
+
+    def _save_index(self, overloads: Any) -> None:
+        with self._open_for_write(self._index_path) as file:
+            file.write(self._dump((self._version, self._source_stamp, overloads)))
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(_unseal(Path(self._data_path(name))))
+
+    def _dump(self, obj: Any) -> bytes:
+        data: bytes = super()._dump(obj)
+        return hashlib.sha256(data).digest() + data
+
+
+class _Damaged(Exception):
+    """A file does not match its digest."""
+
+
+def _unseal(file: Path) -> bytes:
+    """Raises: OSError if there is none, _Damaged."""
+    content = file.read_bytes()
+    seal, data = content[:32], content[32:]
+    if hashlib.sha256(data).digest() != seal:
+        raise _Damaged
+    return data
 
 
 @contextlib.contextmanager

@@ -471,3 +471,9 @@ def test_of_what_has_no_best_there_is_no_front_and_nothing_is_chosen() -> None:
     assert results.isolation["best"].isna().all()
     with pytest.raises(gridrun.GridrunError, match="every completed cell diverged"):
         results.chosen_params  # noqa: B018
+
+
+def test_a_range_past_every_grid_is_refused_before_a_list_of_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a range of more than 1,000,000 values, found 0 to 999999999999"):
+        sweep(lambda x: x, {"x": range(10**12)}, metric="m", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
