@@ -208,9 +208,9 @@ def test_fit_tells_the_metrics_that_train_yields() -> None:
 def test_train_and_fit_show_every_hyperparameter_and_take_no_other() -> None:
     shown = {name: p.default for name, p in inspect.signature(cnn_core.train).parameters.items()}
     assert {name: getattr(Config(), name) for name in Config.__dataclass_fields__} | {
-        "output_dir": None, "resume_from": 0
+        "output_dir": None, "resume_from": 0, "images": None
     } == shown  # fmt: skip
-    assert set(inspect.signature(cnn_core.fit).parameters) == set(Config.__dataclass_fields__)
+    assert set(inspect.signature(cnn_core.fit).parameters) == {*Config.__dataclass_fields__, "images"}
     for function in (cnn_core.train, cnn_core.fit):
         with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
             function(lr=0.1)
