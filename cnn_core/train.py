@@ -51,9 +51,16 @@ def train(**params: Any) -> Iterator[Metrics]:
     output_dir, resume_from = params.pop("output_dir", None), params.pop("resume_from", 0)
     if isinstance(resume_from, bool) or not isinstance(resume_from, int) or resume_from < 0:
         raise ConfigError(f"resume_from must be a whole number from 0, found {resume_from!r}; write 0")
-    training = _Training(*_with_images(params))
-    keeper = None if output_dir is None else Keeper(Path(output_dir), VERSION, training.config)
+    training, keeper = begin(params, output_dir)
     return islice(training.run(keeper), resume_from, None)
+
+
+def begin(
+    params: dict[str, Any], output_dir: str | os.PathLike[str] | None
+) -> "tuple[_Training, Keeper | None]":
+    """A training that is about to run, and what keeps it in `output_dir`. Raises: ConfigError."""
+    training = _Training(*_with_images(params))
+    return training, None if output_dir is None else Keeper(Path(output_dir), VERSION, training.config)
 
 
 def validate(**params: Any) -> None:
