@@ -16,7 +16,7 @@ from cnn_core.checkpoint import Metrics
 from cnn_core.config import Config, ConfigError
 from cnn_core.ensemble import predict
 from cnn_core.evaluation import Evaluation, compare
-from cnn_core.layers import Layer
+from cnn_core.layers import LAYERS, Layer
 from cnn_core.network import Network
 from cnn_core.scores import softmax
 
@@ -83,10 +83,10 @@ class Model:
 
     @property
     def layers(self) -> dict[str, Layer]:
-        """The layers by name, in order: conv2d_1, batchnorm2d_1, relu_1, ..."""
+        """The layers by name, in order: conv2d_1, batch_norm2d_1, relu_1, ..."""
         found: dict[str, Layer] = {}
         for layer in build_layers(self.config, self.shape, self.classes):
-            kind = type(layer).__name__.lower()
+            (kind,) = (name for name, known in LAYERS.items() if type(layer) is known)
             found[f"{kind}_{1 + sum(name.rsplit('_', 1)[0] == kind for name in found)}"] = layer
         return found
 

@@ -49,8 +49,8 @@ def test_an_evaluation_is_scikit_learns_class_by_class(model: Model) -> None:
 
 def test_layers_and_what_they_give_go_by_name(model: Model) -> None:
     assert [*model.layers] == [
-        "conv2d_1", "batchnorm2d_1", "relu_1", "dropout_1", "maxpool2d_1",
-        "conv2d_2", "relu_2", "maxpool2d_2", "flatten_1", "linear_1",
+        "conv2d_1", "batch_norm2d_1", "relu_1", "dropout_1", "max_pool2d_1",
+        "conv2d_2", "relu_2", "max_pool2d_2", "flatten_1", "linear_1",
     ]  # fmt: skip
     assert model.activations(X, "conv2d_1").shape == (40, 3, 10, 12)
     assert model.activations(X, "relu_1").min() == 0
