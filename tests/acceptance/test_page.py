@@ -171,6 +171,15 @@ def test_a_page_of_any_grid_has_no_error(browser: Any, tmp_path: Path, axes: str
     tab.close()
 
 
+def test_terms_that_are_cut_alike_stay_apart(browser: Any, report: Path) -> None:
+    tab = Tab(browser, report, viewport={"width": 390, "height": 800})
+    tab.see("matters")
+    for trace in tab.drawn("matters"):
+        assert trace["y"] == list(range(len(trace["y"])))
+        assert len(set(trace["text"])) == len(trace["y"])
+    tab.close()
+
+
 def test_axes_are_sorted_and_texts_are_no_slopes(tab: Tab) -> None:
     tab.see("per_axis")
     ticks = tab.run("[...document.querySelectorAll('#per_axis .plot')].map(p => p.layout.xaxis.ticktext)")

@@ -17,18 +17,19 @@ function drawCurves(told) {
   const known = names.indexOf(page.state.curve);
   let metric = known < 0 ? 0 : known;
   menu.value = metric;
-  const seen = new Set();
+  const seen = new Map(); // the rank of each combination
   const ranked = [];
   for (const row of page.ranked.order) {
     const key = page.curveOf(row);
     if (page.data.state[row] !== 0 || seen.has(key)) continue;
-    seen.add(key);
+    seen.set(key, seen.size + 1);
     if (curves[key]) ranked.push(row);
   }
   const half = Math.min(3, Math.ceil(ranked.length / 2));
   const best = ranked.slice(0, half);
   const worst = ranked.slice(Math.max(half, ranked.length - 3));
   const others = ranked.filter((row) => !best.includes(row) && !worst.includes(row));
+  const rankOf = (row) => seen.get(page.curveOf(row));
   const valuesOf = (row) => curves[page.curveOf(row)]?.metrics[metric];
   const clip = (value) =>
     value === null || metric !== 0 ? value : Math.min(told.range[1], Math.max(told.range[0], value));
@@ -42,16 +43,26 @@ function drawCurves(told) {
       const { grey } = page.colours();
       const dark = matchMedia("(prefers-color-scheme: dark)").matches && !page.printing;
       const traces = [];
-      for (const row of others) traces.push(curveOf(row, at(row), null, { color: grey, width: 1 }, 0.35));
+      for (const row of others)
+        traces.push(curveOf(row, rankOf(row), at(row), null, { color: grey, width: 1 }, 0.35));
       worst.forEach((row, i) => {
         traces.push(
-          curveOf(row, at(row), valuesOf(row)[1], { color: BAD[i % 3], dash: "dash", width: 2 }, 1, clip),
+          curveOf(
+            row,
+            rankOf(row),
+            at(row),
+            valuesOf(row)[1],
+            { color: BAD[i % 3], dash: "dash", width: 2 },
+            1,
+            clip,
+          ),
         );
       });
       best.forEach((row, i) => {
         traces.push(
           curveOf(
             row,
+            rankOf(row),
             at(row),
             valuesOf(row)[1],
             { color: (dark ? GOOD_IN_DARK : GOOD)[i % 3], width: 2.5 },
@@ -85,8 +96,7 @@ function drawCurves(told) {
   page.historyOf = (row) => (curves[page.curveOf(row)] ? { name: names[0], ...at(row) } : null);
 }
 
-function curveOf(row, line, std, style, opacity, clip = (value) => value) {
-  const rank = page.ranked.place[row] + 1;
+function curveOf(row, rank, line, std, style, opacity, clip = (value) => value) {
   const axes = page.data.axes.filter(
     (axis) => !axis.zip && !axis.budget && axis.values.length > 1 && axis.codes[row] >= 0,
   );

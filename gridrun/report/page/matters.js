@@ -11,10 +11,13 @@ page.panels.matters = (rows) => {
       type: "bar",
       orientation: "h",
       name,
-      y: shown.map((row) => page.escape(page.clip(row.term, narrow ? 24 : 70))),
+      // By place: two terms that are cut alike would be one.
+      y: shown.map((_, i) => i),
+      text: shown.map((row) => page.escape(row.term)),
+      textposition: "none",
       x: shown.map((row) => (row[key] === null ? null : 100 * row[key])),
       marker: { color, pattern: { shape: pattern } },
-      hovertemplate: "%{y}<br>%{x:.1f} %<extra></extra>",
+      hovertemplate: "%{text}<br>%{x:.1f} %<extra></extra>",
     });
     return {
       data: [bar("by rank", "share_rank", grey, "/"), bar("of the metric", "share", "#21918c", "")],
@@ -23,7 +26,10 @@ page.panels.matters = (rows) => {
         showlegend: true,
         legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "reversed" },
         xaxis: { title: { text: narrow ? "%" : "% of the variance" } },
-        yaxis: { type: "category" },
+        yaxis: {
+          tickvals: shown.map((_, i) => i),
+          ticktext: shown.map((row) => page.escape(page.clip(row.term, narrow ? 24 : 70))),
+        },
       }),
     };
   });
