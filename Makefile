@@ -7,7 +7,11 @@ BIN := .venv/bin
 STAMP := .venv/installed
 UNIT := tests/gridrun tests/cnn_core
 
+<<<<<<< HEAD
 .PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies profile
+=======
+.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint screenshots bench profile
+>>>>>>> ca10bf1 (Show the page in its docs, and take the screenshots by make screenshots)
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -67,6 +71,7 @@ lint: $(STAMP)
 	$(BIN)/biome check
 	$(BIN)/lint-imports
 
+<<<<<<< HEAD
 # The site, into docs/site. Warnings are errors.
 docs: $(STAMP)
 	rm -rf docs/site
@@ -75,6 +80,11 @@ docs: $(STAMP)
 # The pages that are made from the code; a test tells when they are behind it.
 reference: $(STAMP)
 	$(BIN)/python docs/make_reference.py
+=======
+# Of docs/page.md, after `make demo`; Chromium is needed.
+screenshots: $(STAMP)
+	$(BIN)/python docs/screenshots.py
+>>>>>>> ca10bf1 (Show the page in its docs, and take the screenshots by make screenshots)
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
