@@ -40,6 +40,10 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"(?:<!-- ([^\n]*) -->\n)?^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 SWEEP = '[sweep]\nname = "first"\ntrain = "my_train.py:train"\nmetric = "accuracy"\nbudget = "epochs"\n'
+ESTIMATOR = (
+    '[sweep]\nname = "svc"\nestimator = "sklearn.svm:SVC"\nmetric = "accuracy"\n'
+    '[data]\nload = "sklearn.datasets:load_digits"\n'
+)
 GRID = "[grid]\nlearning_rate = [0.1, 0.2]\nbatch_size = [1, 10]\nepochs = [1, 3]\n"
 TRAIN = """
 def train(*, learning_rate, batch_size, epochs):
@@ -85,6 +89,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_block_says_what_it_is(page: Path) -> None:
     assert page.read_text().count("\n```") == 2 * len(blocks(page))
+    bare = FENCE.sub("", page.read_text())
+    assert not re.search(r"^\n {4}[^ ].*\n", bare, re.MULTILINE), "write a fence instead of an indented block"
     for block in blocks(page):
         assert block.kind in KINDS, (page, block.line)
         known = r"(not run: .+|file: [\w./]+|exit: \d+|output)?"
@@ -143,13 +149,13 @@ def test_every_grid_that_is_shown_is_accepted(page: Path) -> None:
             continue
         text = block.text
         if "[sweep]" not in text:
-            text = text + "\n" + SWEEP
+            text = text + "\n" + (ESTIMATOR if "[cv]" in text else SWEEP)
         elif "metric" not in text:
             text = text.replace("[sweep]\n", SWEEP)
         if "epochs" not in text.replace(SWEEP, "") and "[grid]" in text:
             text = text.replace('budget = "epochs"\n', "")
         if "[grid]" not in text and "[[grid]]" not in text:
-            text += GRID
+            text += "[grid]\nC = [1]\n" if ESTIMATOR in text else GRID
         try:
             Spec.parse(text, page.name, strict=True)
         except gridrun.GridrunError as error:
