@@ -226,3 +226,9 @@ def test_the_pages_that_are_made_from_the_code_are_as_it_is_now() -> None:
     made = run_path(str(ROOT / "docs/make_reference.py"))["PAGES"]
     for page, make in made.items():
         assert (ROOT / "docs" / page).read_text() == "\n".join(make()) + "\n", f"{page}: run `make reference`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", page.read_text())):
+        assert target.startswith("http") or (page.parent / target).exists(), target
