@@ -1,6 +1,7 @@
 """Feeds workers and collects what they answer: batches, deaths, attempts. The same for all backends."""
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ MOST_BATCH = 1000
 SHARE_S = 0.005
 # Seconds between looks at what announces itself by nothing: a child past its time, Ctrl-C, a lost scheduler.
 TICK_S = 0.5
+# A wait that took so many seconds longer: the machine, or this whole job, stood still meanwhile.
+PAUSE_S = 1.0
 
 
 class Slot(Protocol):
@@ -111,6 +114,7 @@ class Pool:
     exhausted: bool = False  # there are no tasks left that were never sent
     checked_at: float = 0.0
     told: bool = False  # that the code has changed
+    paused_at: float = -math.inf  # when nothing ran for the last time
     task_s: float = field(init=False)  # what one task takes, or a little more
 
     def run(self, tasks: Iterator[Task]) -> Iterator[list[Outcome]]:
@@ -196,8 +200,14 @@ class Pool:
 
     def _arrivals(self) -> Iterator[Event]:
         """Wait for an event, or a tick; yield it with all others that are there."""
+        began = time.monotonic()
+        first: list[Event] = []
         with contextlib.suppress(Empty):
-            yield self.events.get(timeout=TICK_S)
+            first.append(self.events.get(timeout=TICK_S))
+        if time.monotonic() - began > TICK_S + PAUSE_S:
+            self.paused_at = time.monotonic()
+        yield from first
+        with contextlib.suppress(Empty):
             while True:
                 yield self.events.get_nowait()
 
@@ -262,6 +272,10 @@ class Pool:
             self.task_s = self.workers.batch_s
             return []
         task = errand.batch[0]
+        if death.timed_out and errand.sent_at < self.paused_at:
+            self.tell("the machine stood still: a trajectory that was timed out meanwhile is run again")
+            self.again.append(self._resumed(task))
+            return []
         if death.timed_out:
             return [self._failed(errand, death, f"timed out after {self.job.timeout_s:g} s")]
         tried = self.attempts[task.trajectory] = self.attempts.get(task.trajectory, 0) + 1
