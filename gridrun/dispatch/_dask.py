@@ -22,7 +22,7 @@ import multiprocessing
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -54,6 +54,10 @@ CONNECT_S = 10.0
 LEASE_S = 0.5  # between a worker's looks at its leases
 LOOK_S = 0.5  # between looks at what a worker's children print, and so much more for each worker there is
 LOOK_SHARE_S = 0.02
+LONGEST_STEP_S = 1.0
+# A worker that has answered no look for so long is frozen (stopped, swapping, its network gone): Dask itself
+# notices after `worker-ttl`, five minutes, and says nothing.
+FROZEN_S = 60.0
 
 
 # On the Dask worker.
@@ -195,7 +199,19 @@ class DaskWorkers:
                 self._events.put("the last worker is gone; waiting for one to join")
 
     def _follow(self, worker: "_Worker") -> None:
-        worker.look(len(self._workers), self._events.put)
+        worker.look(len(self._workers), self._events.put, self._greet)
+        if worker.silent_s > FROZEN_S:
+            self._client.loop.add_callback(self._give_up, worker)
+
+    def _give_up(self, worker: "_Worker") -> None:
+        if self._workers.get(worker.address) is not worker:
+            return
+        del self._workers[worker.address]
+        self._events.put(
+            f"the Dask worker {worker.address} has not answered for {FROZEN_S:.0f} s:"
+            " what it was at is run again elsewhere"
+        )
+        worker.leave()
 
     async def _greet(self, address: str) -> None:
         """Ask a worker what it is, and take it on if results there would be the same as here."""
@@ -240,7 +256,8 @@ class _Worker:
         self.client, self.address = client, address
         self.lease = f"gridrun-{uuid4().hex}"
         self.lost = asyncio.Event()
-        self._look_at = 0.0
+        self.silent_s = 0.0  # how long it has not answered what it was asked
+        self._asked, self._look_at, self._looked_at = False, 0.0, 0.0
         self._held: list[Any] = []
 
     async def ask(self, function: Callable[..., Any], *args: Any, key: str) -> Any:
@@ -263,19 +280,31 @@ class _Worker:
             lost.cancel()
         return Death(f"the loss of its Dask worker {self.address}")
 
-    def look(self, most: int, hear: Callable[[Piece], None]) -> None:
+    def leave(self) -> None:
+        """Expect nothing more of it: its slots are gone, and its children end when it hears of that."""
+        self.lost.set()
+        self._held.clear()
+
+    def look(self, most: int, hear: Callable[[Piece], None], greet: Callable[[str], Awaitable[None]]) -> None:
         """Ask, now and then, what its children have printed. `most` workers share the client's time."""
-        if time.monotonic() < self._look_at:
+        now = time.monotonic()
+        if self._asked:  # in steps: in what time this machine stood still it could not be heard
+            self.silent_s += min(now - self._looked_at, LONGEST_STEP_S)
+        self._looked_at = now
+        if self._asked or now < self._look_at:
             return
-        self._look_at = math.inf  # until it has answered
+        self._asked = True
 
         async def ask() -> None:
             with contextlib.suppress(Exception):  # if it is lost, others tell
                 # Past the queue of tasks: its threads may all be at one.
                 found = await self.client.run(look, self.lease, workers=[self.address])
+                self.silent_s = 0.0
                 for piece in found.get(self.address, ()):
                     hear(piece)
-            self._look_at = time.monotonic() + max(LOOK_S, most * LOOK_SHARE_S)
+                if self.lost.is_set():
+                    await greet(self.address)  # it was frozen, and is no more
+            self._asked, self._look_at = False, time.monotonic() + max(LOOK_S, most * LOOK_SHARE_S)
 
         self.client.loop.add_callback(ask)
 
@@ -285,7 +314,7 @@ class _DaskSlot:
 
     def __init__(self, worker: _Worker, place: int, follow: Callable[[_Worker], None]) -> None:
         self._worker, self._place, self._follow = worker, place, follow
-        self._since = math.inf  # when it was given the one trajectory that it has
+        self._since = math.inf  # when it was given what it has
         self._epochs: SimpleQueue[Outcome] = SimpleQueue()
         self.host = worker.address.rpartition(":")[0]
 
@@ -294,7 +323,7 @@ class _DaskSlot:
         return self._worker.lost.is_set()
 
     def send(self, batch: Sequence[Task]) -> "Future[Answer]":
-        self._since = time.monotonic() if len(batch) == 1 else math.inf
+        self._since = time.monotonic()
         return asyncio.run_coroutine_threadsafe(self._run(batch), self._worker.client.loop.asyncio_loop)
 
     async def _run(self, batch: Sequence[Task]) -> Answer:
