@@ -7,11 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 UNIT := tests/gridrun tests/cnn_core
 
-<<<<<<< HEAD
-.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies profile
-=======
-.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint screenshots bench profile
->>>>>>> ca10bf1 (Show the page in its docs, and take the screenshots by make screenshots)
+.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies screenshots profile
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
@@ -57,12 +53,14 @@ test-pythons:
 	done; \
 	echo "failed:$${failed:- none}; not found:$${missing:- none}"; test -z "$$failed"
 
-# Kills, damaged stores, hostile files, random grids and simulated sweeps, ten to twenty times as many as in
-# `make test`.
+# Kills, damaged stores and caches, hostile files, limits, random grids and numbers, and simulated sweeps, ten to
+# a hundred times as many as in `make test`.
 soak: $(STAMP)
 	GRIDRUN_SOAK=1 $(BIN)/pytest -s tests/acceptance/test_kills.py tests/acceptance/test_crashes.py \
 	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py \
-	  tests/gridrun/test_extremes.py tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py tests/cnn_core/test_damage.py
+	  tests/acceptance/test_limits.py tests/acceptance/test_extremes.py tests/acceptance/test_group.py \
+	  tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py tests/cnn_core/test_damage.py \
+	  tests/cnn_core/test_cache.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -71,7 +69,6 @@ lint: $(STAMP)
 	$(BIN)/biome check
 	$(BIN)/lint-imports
 
-<<<<<<< HEAD
 # The site, into docs/site. Warnings are errors.
 docs: $(STAMP)
 	rm -rf docs/site
@@ -80,11 +77,10 @@ docs: $(STAMP)
 # The pages that are made from the code; a test tells when they are behind it.
 reference: $(STAMP)
 	$(BIN)/python docs/make_reference.py
-=======
+
 # Of docs/page.md, after `make demo`; Chromium is needed.
 screenshots: $(STAMP)
 	$(BIN)/python docs/screenshots.py
->>>>>>> ca10bf1 (Show the page in its docs, and take the screenshots by make screenshots)
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

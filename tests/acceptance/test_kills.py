@@ -121,6 +121,55 @@ def test_killed_at_random_instants_nothing_reported_is_lost_or_repeated(
     assert csv_of(run, tmp_path / "cut") == csv_of(run, tmp_path / "whole")
 
 
+# By what is in their command line: whoever works for a sweep.
+HELPERS = {"guard": "guard.py", "worker": "popen_loky_posix", "tracker": "resource_tracker"}
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_beside_the_parent_nothing_reported_is_lost_or_repeated(
+    write_grid: Write, tmp_path: Path
+) -> None:
+    """Guards, workers and trackers, and now and then the parent a moment later; the sweep goes on."""
+    kills, chance = 300 if SOAK else 12, random.Random(f"{SEED} helpers")
+    print(f"GRIDRUN_SEED={SEED}")
+    grid = write_grid(a=str(list(range(1, 20 * kills))), b="[1.0]", epochs="[2]", nap=0.03,
+                      run="max_attempts = 1000")  # fmt: skip
+    sweep, kept, killed = spawn(tmp_path, "sweep", grid, "--out", "cut"), set[tuple[str, str]](), 0
+    ended = dict.fromkeys([*HELPERS, "parent"], 0)
+    while killed < kills:
+        before = len(ledger(tmp_path))
+        wait_until(lambda before=before: len(ledger(tmp_path)) > before)  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.1))
+        assert sweep.poll() is None
+        kind = chance.choice(list(HELPERS))
+        found = [line.split()[0] for line in processes(tmp_path) if HELPERS[kind] in line]
+        if found:  # a tracker that has been killed is started again when it is needed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(chance.choice(found)), signal.SIGKILL)
+            killed += 1
+            ended[kind] += 1
+        if chance.random() < 0.2:
+            time.sleep(chance.choice([0, 0.2, 1.2]))  # with a new guard, or without
+            before = len(ledger(tmp_path))
+            sweep.kill()
+            sweep.wait()
+            ended["parent"] += 1
+            wait_until_alone(tmp_path)
+            now = reported(tmp_path / "cut")
+            assert kept <= now
+            kept = now
+            before = len(ledger(tmp_path))
+            sweep = spawn(tmp_path, "sweep", grid, "--out", "cut")
+            wait_until(lambda before=before: len(ledger(tmp_path)) > before)  # type: ignore[misc]
+            starts = {(a, b) for word, a, b, *_ in ledger(tmp_path)[before:] if word == "start"}
+            assert not kept & starts  # what was reported done is not started again
+    print(ended)
+    sweep.kill()
+    sweep.wait()
+    wait_until_alone(tmp_path)
+    assert kept <= reported(tmp_path / "cut")
+
+
 @pytest.mark.parametrize("mode", ["hang", "hang-native", "subprocess"])
 def test_no_worker_outlives_its_parent_whatever_it_is_doing(
     write_grid: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
