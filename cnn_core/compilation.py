@@ -43,17 +43,19 @@ def compiling(module: str, *kinds: str) -> Iterator[None]:
         return
     with _lock():
         if not _is_compiled(module, *kinds):
-            print(
-                "cnn_core: compiling kernels, once on this machine (a few seconds)",
-                file=sys.stderr,
-                flush=True,
-            )
-            cache.sweep()
+            _begin()
         with plain_optimisation():
             yield
         with contextlib.suppress(OSError):
             for name in (module, *kinds):
                 (cache.folder() / _marker(name)).touch()
+
+
+@functools.cache
+def _begin() -> None:
+    """Say it, once a process: layers and rules are compiled one after another."""
+    print("cnn_core: compiling kernels, once on this machine (a few seconds)", file=sys.stderr, flush=True)
+    cache.sweep()
 
 
 def _is_compiled(module: str, *kinds: str) -> bool:

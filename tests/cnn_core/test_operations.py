@@ -223,6 +223,15 @@ def test_only_what_a_network_uses_is_compiled(tmp_path: Path) -> None:
     assert not others & compiled
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_without_compilation_training_is_refused_in_words(activation: str) -> None:
+    code = f"import cnn_core; next(iter(cnn_core.train(activation={activation!r})))"
+    settings = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True)
+    assert "ConfigError: NUMBA_DISABLE_JIT is set" in done.stderr.splitlines()[-1]
+
+
 @njit
 def over(x: Array, y: Array, what: int) -> None:
     for i in range(0, x.size, simd.LANES):
