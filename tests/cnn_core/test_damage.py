@@ -114,6 +114,17 @@ def bomb_idx(folder: Path) -> None:
         file.write(struct.pack(">ii", 0x801, 100) + bytes(100))
 
 
+def bomb_labels(folder: Path) -> None:
+    """Labels that tell the number of classes are read before any image is."""
+    (folder / "letters").mkdir()
+    images = struct.pack(">iiii", 0x803, 100, 28, 28) + bytes(78_400)
+    (folder / "letters/train-images-idx3-ubyte").write_bytes(images)
+    with gzip.open(folder / "letters/train-labels-idx1-ubyte.gz", "wb", compresslevel=1) as file:
+        file.write(struct.pack(">ii", 0x801, 100))
+        for _ in range(2000):
+            file.write(bytes(1 << 20))
+
+
 def bomb_mat(folder: Path) -> None:
     """A variable of 784 x 1 bytes in an element that unpacks to 3 GB."""
     (folder / "mnist").mkdir()
@@ -142,7 +153,14 @@ READ = (
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 @pytest.mark.parametrize(
-    ("make", "read"), [(bomb_checkpoint, LOAD), (bomb_idx, READ), (bomb_mat, READ)], ids=["npz", "gz", "mat"]
+    ("make", "read"),
+    [
+        (bomb_checkpoint, LOAD),
+        (bomb_idx, READ),
+        (bomb_labels, READ.replace("'mnist'", "'letters'")),
+        (bomb_mat, READ),
+    ],
+    ids=["npz", "gz", "labels", "mat"],
 )
 def test_a_file_that_unpacks_to_gigabytes_is_refused_without_them(
     tmp_path: Path, make: Any, read: str
