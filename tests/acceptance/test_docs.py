@@ -135,8 +135,9 @@ def test_the_blocks_of_a_page_run(page: Path, swept: Path, tmp_path: Path) -> No
 
 
 def masked(line: str) -> str:
-    """A line without what is another each time: ids, numbers, spans of time, blanks."""
+    """A line without what is another each time: ids, numbers, spans of time, blanks, sets."""
     line = re.sub(r"\b[0-9a-f]{16}\b", "ID", line)
+    line = re.sub(r"\{'.*?'\}", "{}", line)  # a set, in the order of this process
     number = r"\d+(?:[.,]\d+)*(?:e-?\d+)?"
     line = re.sub(rf"{number}(?: to {number})?(?: (?:s|min)\b)?", "N", line)
     return " ".join(line.split())
