@@ -1,10 +1,12 @@
 """What is known of trajectories while they run, and what of their outcomes is kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from gridrun.outcome import NOTHING, Failure, Outcome, Progress, Task
-from gridrun.store import Store
+from gridrun.store import Store, TooLarge
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,20 @@ class Ledger:
     def commit(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Store what tells anything new, and return it. What was known before `learn` still is."""
         outcomes = [self._check(outcome) for outcome in outcomes if self._is_new(outcome)]
-        if outcomes:
+        if not outcomes:
+            return outcomes
+        try:
             self.store.save(outcomes)
+        except TooLarge:  # one of them
+            return list(chain.from_iterable(map(self._save_alone, outcomes)))
         return outcomes
 
     def keep(self, so_far: Outcome) -> None:
         """Commit epochs of a trajectory that runs in this process; observers hear of it when it is done."""
         if self._is_new(so_far):
-            self.store.save([so_far])
-            self.learn([so_far])
+            with suppress(TooLarge):  # told when it is done
+                self.store.save([so_far])
+                self.learn([so_far])
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """Know the epochs so far of trajectories that are under way."""
@@ -43,6 +50,23 @@ class Ledger:
             if outcome.underway:
                 before = self.known.get(outcome.trajectory, NOTHING)
                 self.known[outcome.trajectory] = before.after(outcome)
+
+    def _save_alone(self, outcome: Outcome) -> list[Outcome]:
+        """Store an outcome, or that it has failed as it is too large; nothing yet if it is under way."""
+        try:
+            self.store.save([outcome])
+        except TooLarge:
+            if outcome.underway:
+                return []
+            failure = Failure(
+                f"its {len(outcome.history)} epochs are more than the 1 GB that the store takes of a"
+                " trajectory; yield fewer metrics, or shorter names"
+            )
+            outcome = Outcome(
+                outcome.trajectory, outcome.params, (), failure, outcome.wall_s, number=outcome.number
+            )
+            self.store.save([outcome])
+        return [outcome]
 
     def _so_far(self, task: Task) -> Outcome | None:
         known = self.known.get(task.trajectory, NOTHING).epochs

@@ -49,6 +49,10 @@ SESSIONS = "SELECT id, crc, started_at, environment, sources, defaults FROM sess
 BUSY_S = 10.0  # so long another program may hold the database before we give up
 
 
+class TooLarge(Exception):
+    """An outcome that no row can hold: SQLite takes 1 GB. Nothing of what came with it was stored."""
+
+
 class Store:
     """One sweep directory's outcomes. Made by `write` or `read`, both context managers."""
 
@@ -169,6 +173,8 @@ class Store:
 
         A longer history replaces a shorter one, never the other way round; a run that did not fail
         removes the failure recorded before it. What is kept of its output is that of the last run.
+
+        Raises: TooLarge, besides what a store may.
         """
         histories, failures, redone, flags, printed, silent, now = [], [], [], [], [], [], _now()
         for outcome in outcomes:
@@ -193,7 +199,7 @@ class Store:
             else:
                 reason, traceback = outcome.failure.reason, outcome.failure.traceback
                 failures.append(((name, params, reason, traceback), common, outcome.place))
-        with _faults(self.directory), self._transaction():
+        with _faults(self.directory), _sizes(), self._transaction():
             self._db.executemany(
                 "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trajectory)"
                 " DO UPDATE SET params = excluded.params, epochs = excluded.epochs,"
@@ -693,6 +699,19 @@ def _tables(db: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
         *(db.execute(f"SELECT type, strict FROM pragma_table_list('{name}')").fetchall() for name in tables),
         *(db.execute(f"SELECT * FROM pragma_table_xinfo('{name}')").fetchall() for name in tables),
     ]
+
+
+@contextlib.contextmanager
+def _sizes() -> Iterator[None]:
+    """Tell what is too large for a row from what is damaged."""
+    try:
+        yield
+    except OverflowError:  # more than a C int can count
+        raise TooLarge from None
+    except sqlite3.DataError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_TOOBIG":
+            raise
+        raise TooLarge from None
 
 
 def _corrupt(path: Path, what: str) -> EnvironmentFault:
