@@ -1,8 +1,8 @@
 """Metrics by epoch of the best and the worst combinations."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,16 @@ CURVES = 3  # so many of the best, and as many of the worst
 
 @dataclass(frozen=True)
 class Curve:
-    """Metrics by epoch of one combination, mean over its replicates. `place` is its rank, from 1."""
+    """Metrics by epoch of one combination, mean over its replicates. `place` is its rank, from 1.
+
+    `low` and `high` are the least and the most over the replicates; {} of one run.
+    """
 
     place: int
     params: Params
     history: dict[str, list[float]]
+    low: dict[str, list[float]] = field(default_factory=dict)
+    high: dict[str, list[float]] = field(default_factory=dict)
 
 
 def pick_curves(
@@ -50,18 +55,22 @@ def pick_curves(
         histories = [history for index in mine if (history := store.history_of(ids[index]).metrics[:longest])]
         params = spec.grid.trajectory_params(mine.start)
         named = {axis.name: params[axis.name] for axis in layout.axes if axis.name in params}
-        curves.append(Curve(place, named, _mean_history(histories)))
+        ends = [_by_epoch(histories, end) if len(histories) > 1 else {} for end in (min, max)]
+        curves.append(Curve(place, named, _by_epoch(histories, _mean), *ends))
     return tuple(curves)
 
 
-def _mean_history(histories: Sequence[Sequence[Metrics]]) -> dict[str, list[float]]:
+def _by_epoch(
+    histories: Sequence[Sequence[Metrics]], of: Callable[[Sequence[float]], float]
+) -> dict[str, list[float]]:
+    """Of each metric one number an epoch, of the runs that have come so far; NaN where one has diverged."""
     metrics = sorted({metric for history in histories for epoch in history for metric in epoch})
     length = max(map(len, histories), default=0)
-    mean = {}
+    found = {}
     for metric in metrics:
         by_epoch = [[h[k].get(metric, math.nan) for h in histories if len(h) > k] for k in range(length)]
-        mean[metric] = [_mean(v) if all(map(math.isfinite, v)) else math.nan for v in by_epoch]
-    return mean
+        found[metric] = [of(v) if all(map(math.isfinite, v)) else math.nan for v in by_epoch]
+    return found
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -659,6 +659,22 @@ def test_a_read_only_directory_is_one_line(tmp_path: Path) -> None:
         write_report(tmp_path / "s")
 
 
+def test_curves_are_means_with_what_their_replicates_span(tmp_path: Path) -> None:
+    grid = "[grid]\na = [1, 2]\nepochs = [1, 3]\n"
+
+    head = f'{HEAD}budget = "epochs"\n'
+
+    def score(params: Params, epoch: int) -> float:
+        return float(params["a"]) + 10 * float(params.get("seed", 0)) + epoch  # type: ignore[arg-type]
+
+    fill(tmp_path / "s", f"{head}{grid}[replicate]\nseed = [0, 1, 4]\n", score)
+    best = read(tmp_path / "s").curves[0]
+    assert (best.low["score"], best.high["score"]) == ([3, 4, 5], [43, 44, 45])
+    assert best.history["score"] == pytest.approx([2 + 50 / 3 + epoch for epoch in (1, 2, 3)])
+    fill(tmp_path / "one", head + grid, score)
+    assert read(tmp_path / "one").curves[0].low == {}
+
+
 def test_a_curves_label_stays_in_its_half_of_the_picture() -> None:
     params: Params = {f"a_rather_long_name_{i}": 0.123456 for i in range(6)}
     lines = fold(Curve(173_498, params, {})).split("\n")

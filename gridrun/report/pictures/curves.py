@@ -1,4 +1,4 @@
-"""curves.png: metrics by epoch of the best and the worst combinations."""
+"""curves.png: metrics by epoch of the best and the worst combinations, with what their replicates span."""
 
 import math
 import textwrap
@@ -62,6 +62,8 @@ def draw_curves(result: Aggregate, path: Path) -> None:
     """Draw the selection metric in one panel and a loss, or the next best, in another."""
     metrics = panels(result)[:PANELS]
     words = caption(result, 150)
+    if any(curve.low for curve in result.curves):
+        words = f"Means over replicates; a band spans their runs.\n{words}"
     if note := clipped(result):
         words = f"{note}.\n{words}"
     half = middle(result)
@@ -128,6 +130,9 @@ def _draw_panel(axes: Axes, result: Aggregate, metric: str) -> list[Line2D]:
             linewidth=1.8,
             zorder=3,
         )
+        if metric in curve.low:  # what the replicates span
+            low, high = drawable(curve.low[metric]), drawable(curve.high[metric])
+            axes.fill_between(epochs, low, high, color=colour(result, place), alpha=0.13, linewidth=0)
         drawn += [value for value in values if math.isfinite(value)]
     # Beyond these matplotlib looks for powers of ten that no float holds.
     if drawn and 1e-100 < min(drawn) <= max(drawn) / 100 < 1e100:
