@@ -39,7 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
 }
 
-THREADS_S = 2.0  # so long a thread of this process may take to end
+THREADS_S = 5.0  # so long threads of this process may take to end
 EXIT_CODES = (
     "Exit codes: 0 complete; 1 finished, some cells failed; 2 bad input;"
     " 3 the environment (store locked or corrupt, disk full, no workers); 130 interrupted."
@@ -100,16 +100,22 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 def _leave_threads(before: Sequence[threading.Thread], code: object) -> None:
-    """End at once if a train function's module has started a thread: Python would wait for it for ever."""
-    until = time.monotonic() + THREADS_S
-    started = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
-    for thread in started:  # of those that work for us, the last are about to end
-        thread.join(max(0.0, until - time.monotonic()))
-    if any(thread.is_alive() for thread in started):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    """Have this process end, in a while, if a train function's module has started a thread that does not.
+
+    Python waits for it for ever. What ends when Python does (a pool's threads, and its workers with them) is
+    given the time to.
+    """
+    if any(thread not in before and not thread.daemon for thread in threading.enumerate()):
+        with suppress(RuntimeError):  # no thread can be had
+            threading.Thread(target=_end, args=(code,), name="gridrun-end", daemon=True).start()
+
+
+def _end(code: object) -> None:
+    time.sleep(THREADS_S)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _print_version(asked: bool) -> None:
