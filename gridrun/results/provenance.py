@@ -10,6 +10,7 @@ from gridrun.environment import digest
 from gridrun.errors import GridrunError
 from gridrun.outcome import Session
 from gridrun.store import Store
+from gridrun.terminal import many
 
 
 def changed_sources(store: Store, names: Iterable[str], sources: Mapping[str, str]) -> str:
@@ -73,7 +74,9 @@ def trace(store: Store, names: Collection[str]) -> Provenance:
                 common[name] = defaults[name]
         if len(found) > 1:
             del common[name]
-            shares = " and ".join(f"{value} for {count:,} trajectories" for value, count in found.items())
+            shares = " and ".join(
+                f"{value} for {many(count, 'trajectory', 'trajectories')}" for value, count in found.items()
+            )
             mixed.append(f"the default of {name} was {shares}")
     return Provenance(common, (*_mixed_code(runs, sessions), *mixed), _versions(sessions.values()))
 

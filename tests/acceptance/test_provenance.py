@@ -92,7 +92,7 @@ def test_a_changed_default_is_told_and_old_results_keep_theirs(run: Run, tmp_pat
     grid.write_text(grid.read_text().replace("[1, 2]", "[1, 2, 3]"))
     run("sweep", "m.toml")
     (line,) = told(run("report", "results/m").stdout, "Mixed")
-    assert "the default of momentum was 0.9 for 2 trajectories and 0.5 for 1 trajectories" in line
+    assert "the default of momentum was 0.9 for 2 trajectories and 0.5 for 1 trajectory" in line
     page = (tmp_path / "results/m/report/report.html").read_text()
     assert "<dt>momentum</dt>" not in page
     assert "<dt>seed</dt><dd>1</dd>" in page

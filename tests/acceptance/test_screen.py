@@ -67,7 +67,7 @@ def test_where_nothing_can_be_drawn_there_are_plain_lines(
 def test_status_tells_what_the_workers_of_a_running_sweep_do(
     run: Run, write_grid: Callable[..., str], tmp_path: Path
 ) -> None:
-    sweep = spawn(tmp_path, "sweep", write_grid(a="[1]", nap=0.5), "--out", "out")
+    sweep = spawn(tmp_path, "sweep", write_grid(a="[1]", nap=1.5), "--out", "out")
     wait_until(lambda: len(ledger(tmp_path)) > 1 and (tmp_path / "out/sweep.now").exists())
     state = json.loads(run("status", "out", "--json").stdout)
     told = run("status", "out").stdout
