@@ -149,7 +149,9 @@ _OUTPUT = "GRIDRUN_WORKER_OUTPUT"  # where a worker writes until it can be asked
 _fork_exec = fork_exec.fork_exec
 
 
-def _start_process(command: list[str], descriptors: Sequence[int], env: Mapping[str, str] | None) -> int:
+def _start_process(
+    command: list[str], descriptors: Sequence[int], env: Mapping[str, str] | None = None
+) -> int:
     """Start a process as loky does; ours write to a file from their first instant. Raises: OSError."""
     env = dict(env or {})
     file = env.pop(_OUTPUT, None)
