@@ -69,6 +69,8 @@ def test_status_tells_what_the_workers_of_a_running_sweep_do(
 ) -> None:
     sweep = spawn(tmp_path, "sweep", write_grid(a="[1]", nap=1.5), "--out", "out")
     wait_until(lambda: len(ledger(tmp_path)) > 1 and (tmp_path / "out/sweep.now").exists())
+    # It is said once a second, and at first of no worker.
+    wait_until(lambda: bool(json.loads(run("status", "out", "--json").stdout)["workers"]))
     state = json.loads(run("status", "out", "--json").stdout)
     told = run("status", "out").stdout
     assert sweep.wait(timeout=60) == 0
