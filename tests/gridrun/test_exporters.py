@@ -15,6 +15,8 @@ from gridrun.results.aggregate import Aggregate, aggregate
 from gridrun.store import Store
 from tests.acceptance.quick import HEAD, sweep_here
 
+pytestmark = pytest.mark.slow
+
 GRID = (
     HEAD
     + 'budget = "epochs"\n[fixed]\nc = "always"\n[grid]\n'
