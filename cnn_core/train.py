@@ -180,22 +180,10 @@ def _with_images(params: dict[str, Any]) -> tuple[Config, Images | None]:
 
 def _layers(config: Config, images: Images | None = None) -> tuple[list[Layer], tuple[int, int, int], int]:
     """A configuration's layers, the shape of an image, the number of classes."""
-    *shape, classes = (
-        (*images.train_x.shape[1:], images.classes)
-        if images is not None
-        else check(
-            config.dataset,
-            data_dir=config.data_dir,
-            train_size=config.train_size,
-            test_size=config.test_size,
-            split=config.split,
-            validation_size=config.validation_size,
-            folds=config.folds,
-            fold=config.fold,
-            outer_folds=config.outer_folds,
-            outer=config.outer,
-        )
-    )
+    if images is None:
+        *shape, classes = check(config.dataset, **_draw(config))
+    else:
+        *shape, classes = (*images.train_x.shape[1:], images.classes)
     image = shape[0], shape[1], shape[2]
     layers = build_layers(config, image, classes)
     require_memory(config, layers, image)
@@ -203,19 +191,13 @@ def _layers(config: Config, images: Images | None = None) -> tuple[list[Layer], 
 
 
 def _images(config: Config) -> Images:
-    return load_dataset(
-        config.dataset,
-        data_dir=config.data_dir,
-        train_size=config.train_size,
-        test_size=config.test_size,
-        data_seed=config.data_seed,
-        split=config.split,
-        validation_size=config.validation_size,
-        folds=config.folds,
-        fold=config.fold,
-        outer_folds=config.outer_folds,
-        outer=config.outer,
-    )
+    return load_dataset(config.dataset, data_seed=config.data_seed, **_draw(config))
+
+
+def _draw(config: Config) -> dict[str, Any]:
+    """Which images are drawn, and which of them are held out."""
+    names = ("data_dir", "train_size", "test_size", "split", "validation_size")
+    return {name: getattr(config, name) for name in (*names, "folds", "fold", "outer_folds", "outer")}
 
 
 def _refuse_strangers(function: Callable[..., Any], params: Mapping[str, Any]) -> None:
