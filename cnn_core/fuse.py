@@ -7,7 +7,9 @@ A network is fused if its layers are, in this order:
     Flatten, Linear
 
 All its dropouts have one rate. The engine runs such a network with the kernels of `cnn_core.kernels`; any
-other runs by kernels of single layers (loop.py), with the same results but for rounding and what is dropped.
+other runs by kernels of single layers, or of a few (loop.py), with the same results but for rounding and what
+is dropped. So does one whose convolutions after the first are all wide: by tiles (kernels/winograd.py) they
+take a quarter of the products, or a third.
 """
 
 import math
@@ -20,7 +22,15 @@ CONV, NORM, POOL, LINEAR = range(4)
 
 POOL_SIZE = 2
 
+WIDE = 16
+"""Channels and filters of a wide convolution come in multiples of these: vectors are full on every CPU."""
+
 Shape = tuple[int, int, int]
+
+
+def is_wide(conv: Conv2d, channels: int) -> bool:
+    """Whether a convolution of so many channels can go by Winograd's tiles."""
+    return conv.size in (3, 5) and conv.stride == 1 and channels % WIDE == 0 and conv.filters % WIDE == 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Program:
 
 
 def fuse(layers: Sequence[Layer], shape: tuple[int, ...]) -> Program | None:
-    """The operations of a network whose layers fit one another, or None if it has no kernels.
+    """The operations of a network whose layers fit one another, or None if another loop is for it.
 
     Shapes: `shape` is that of one image, (C, H, W).
     """
@@ -87,6 +97,9 @@ def fuse(layers: Sequence[Layer], shape: tuple[int, ...]) -> Program | None:
             return None
         builder.add_pool(dropout=isinstance(dropout, Dropout) and dropout.rate > 0)
     if not builder.operations or [type(layer) for layer in left] != [Flatten, Linear]:
+        return None
+    later = [op for op in builder.operations if op.kind == CONV][1:]
+    if later and all(is_wide(Conv2d(op.after[2], op.size, op.stride), op.before[2]) for op in later):
         return None
     (classes,) = left[1].output_shape((1,))
     builder.add_linear(classes)

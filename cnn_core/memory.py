@@ -10,9 +10,11 @@ from pathlib import Path
 from cnn_core.architecture import build_rule, count_parameters, shapes_before
 from cnn_core.config import Config, ConfigError
 from cnn_core.fuse import fuse
-from cnn_core.layers import Conv2d, Layer, Linear, MaxPool2d
+from cnn_core.layers import BatchNorm2d, Dropout, Flatten, Layer, ReLU
 
 FLOAT = 4
+ON_THE_WAY = BatchNorm2d, Dropout, Flatten, ReLU
+"""Layers whose outputs kernels need not keep."""
 LIMIT = Path("/sys/fs/cgroup/memory.max")
 """What a container may have, on Linux."""
 
@@ -29,18 +31,21 @@ def require_memory(config: Config, layers: Sequence[Layer], shape: tuple[int, ..
 
 
 def needed_bytes(config: Config, layers: Sequence[Layer], shape: tuple[int, ...]) -> int:
-    """A lower bound: parameters with what goes beside them, and the layers' outputs of one batch."""
+    """A lower bound: parameters with what goes beside them, and the layers' outputs of one batch.
+
+    Or of one image, where some images of a batch at a time go through all layers (loop.py).
+    """
     shapes = shapes_before(layers, shape)
     own = sum(count_parameters(layer, before) for layer, before in zip(layers, shapes, strict=True))
     rows = int(config.average) if config.average > 1 else int(config.average < 1)
     copies = 3 + len(build_rule(config, (), shape).optimiser.keeps) + rows  # the gradient; what is yielded
-    kept = (Conv2d, Linear, MaxPool2d) if fuse(layers, shape) else Layer  # kernels take the others on the way
     values = sum(
         math.prod(layer.output_shape(before))
         for layer, before in zip(layers, shapes, strict=True)
-        if isinstance(layer, kept)
+        if not isinstance(layer, ON_THE_WAY)
     )
-    batch = min(config.batch_size, config.train_size)
+    whole = fuse(layers, shape) or any(isinstance(layer, BatchNorm2d) for layer in layers)
+    batch = min(config.batch_size, config.train_size) if whole else 1
     return FLOAT * config.members * (copies * own + batch * values)
 
 

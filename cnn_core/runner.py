@@ -106,7 +106,7 @@ class _Looped:
     def begin(self, parameters: Array, statistics: Array, batch: int) -> None:
         from cnn_core import compilation, loop
 
-        with compilation.compiling("loop", *loop.kernels_of(self._layers)):
+        with compilation.compiling("loop", *loop.kernels_of(self._layers, self._shape)):
             self._state = loop.allocate(self._layers, self._shape, parameters, statistics, batch)
             loop.warm(self._state)
         self._loop: Any = loop

@@ -225,7 +225,7 @@ def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row
     for first in range(0, rows_n, TILE):
         own = first_places(first, rows_n - 1)
         places = look_up(a_rows, own, 0)
-        sums = fill_tile(zero)
+        sums = fill_tile(zero, own)
         for t in range(begin, end):
             sums = add_loaded(sums, a, places, bases[t], splat(values, t))
         add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)

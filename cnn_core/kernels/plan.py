@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnn_core.architecture import flat_order, shapes_before
 from cnn_core.kernels.layout import zeros
-from cnn_core.kernels.operations import OPERATION, Operation, State, operation_of
+from cnn_core.kernels.operations import OPERATION, Operation, State, blocks_of
 from cnn_core.kernels.operations.operation import align
 from cnn_core.kernels.pointer import address
 from cnn_core.kernels.simd import LANES
@@ -27,9 +27,9 @@ def allocate(
 ) -> State:
     """Lay the network out for batches of so many images, with copies of its parameters and statistics."""
     order = places(layers, shape)
-    size = _Plan(layers, shape, order.size, statistics.size, 1).per_image
-    chunk = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (4 * size)))
-    waits = sum(len(operation_of(layer).passes) > 1 for layer in layers)
+    one = _Plan(layers, shape, order.size, statistics.size, 1)
+    chunk = min(CHUNK_IMAGES, max(one.wanted, CHUNK_BYTES // (4 * one.per_image)))
+    waits = sum(len(own.passes) > 1 for _, own in blocks_of(layers, shape))
     plan = _Plan(layers, shape, order.size, statistics.size, max(batch, chunk) if waits else chunk)
     state = State(
         np.zeros(len(plan.rows), OPERATION), np.array([*plan.offsets, 0], np.int64),
@@ -47,10 +47,10 @@ def allocate(
     return state
 
 
-def kernels_of(layers: Sequence[Layer]) -> set[str]:
+def kernels_of(layers: Sequence[Layer], shape: Shape) -> set[str]:
     """Names of the kernels that these layers use."""
     found = set()
-    for own in map(operation_of, layers):
+    for _, own in blocks_of(layers, shape):
         for turn in range(len(own.passes)):
             found |= {f"{kernel.__module__}.{kernel.__name__}" for kernel in own.kernels(turn).values()}
     return found
@@ -99,7 +99,7 @@ class _Plan:
     def __init__(
         self, layers: Sequence[Layer], shape: Shape, parameters: int, statistics: int, slots: int
     ) -> None:
-        self.slots, self.size, self.per_image, self.summed = slots, 0, 0, 0
+        self.slots, self.size, self.per_image, self.summed, self.wanted = slots, 0, 0, 0, 1
         self.offsets: list[int] = []
         self.rows: list[Columns] = []
         self.kernels: list[dict[str, Any]] = []
@@ -109,8 +109,9 @@ class _Plan:
         self._at = self._kept = 0
         self.after, self.wants_dx = _last_channels(shape), False
         self.input = self.output = self._place(self.after)
-        for layer, before in zip(layers, shapes_before(layers, shape), strict=True):
-            self._add(layer, before, operation_of(layer))
+        before = shape
+        for block, operation in blocks_of(layers, shape):
+            before = self._add(block, before, operation)
 
     def numbers(self, count: int) -> int:
         found = self.size
@@ -120,6 +121,9 @@ class _Plan:
     def numbers_per_image(self, count: int) -> int:
         self.per_image += align(count)
         return self.numbers(align(count) * self.slots)
+
+    def together(self, images: int) -> None:
+        self.wanted = max(self.wanted, images)
 
     def sums(self, count: int) -> int:
         self.summed += count
@@ -134,21 +138,26 @@ class _Plan:
         y, dy = self.numbers_per_image(count), self.numbers_per_image(count)
         return {"y": y, "dy": dy, "y_size": align(count), "outputs": count}
 
-    def _add(self, layer: Layer, before: Shape, operation: Operation) -> None:
-        self.before, self.after = self.after, _last_channels(layer.output_shape(before))
-        if isinstance(layer, Flatten):
-            return
+    def _add(self, block: tuple[Layer, ...], before: Shape, operation: Operation) -> Shape:
+        """Place what runs these layers; return the shape after them."""
+        arrays, kept = list[NDArray[Any]](), 0
+        for layer in block:
+            arrays += layer.parameters(before, np.random.default_rng(0)).values()
+            kept += sum(array.size for array in layer.statistics(before).values())
+            before = layer.output_shape(before)
+        self.before, self.after = self.after, _last_channels(before)
+        if not operation.passes:
+            return before
         x, self.output = self.output, self._place(self.after)
         names = zip("hwcpqk", (*self.before, *self.after), strict=True)
-        arrays = [*layer.parameters(before, np.random.default_rng(0)).values()]
         bias = self._at + (arrays[0].size if arrays else 0)
         common = dict(names) | {
             "x": x["y"], "dx": x["dy"], "x_size": x["y_size"], "inputs": x["outputs"], **self.output,
-            "framed": x["y"], "framed_size": x["y_size"],
+            "framed": x["y"], "framed_size": x["y_size"], "dframed": x["dy"],
             "weight": self._at, "bias": bias, "dweight": self.gradient + self._at,
             "dbias": self.gradient + bias, "stats": self.statistics + self._kept, "wants_dx": self.wants_dx,
         }  # fmt: skip
-        common |= operation.columns(layer, self)
+        common |= operation.columns(block if len(block) > 1 else block[0], self)
         for turn in range(len(operation.passes)):
             kernels = operation.kernels(turn)
             if not (self.wants_dx or arrays):
@@ -157,7 +166,8 @@ class _Plan:
             self.kernels.append(kernels)
         self.wants_dx |= bool(arrays)
         self._at += sum(array.size for array in arrays)
-        self._kept += sum(array.size for array in layer.statistics(before).values())
+        self._kept += kept
+        return before
 
 
 def _last_channels(shape: Shape) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""A tile: the TILE vectors that a sum of products keeps in registers, as one value.
+"""A tile: the vectors, TILE as a rule, that a sum of products keeps in registers, as one value.
 
     own = first_places(first, last)
     sums = load_tile(start, own)
@@ -6,8 +6,8 @@
         sums = add_loaded(sums, a, own, bases[t], splat(b, t))
     store_tile(c, own, sums)
 
-Places are TILE indices of an array, one for each vector. Both are tuples to numba; LLVM takes them apart, and
-keeps each part in a register. As in simd.py, no bounds are checked.
+Places are as many indices of an array, one for each vector. Both are tuples to numba; LLVM takes them apart,
+and keeps each part in a register. As in simd.py, no bounds are checked.
 """
 
 from collections.abc import Callable
@@ -23,21 +23,20 @@ from cnn_core.kernels.simd import LANES, Vector, add, fetch, fma, load, store, s
 TILE = 10
 """FMA takes 4 cycles and 2 start in each, so 8 sums at least."""
 
-_PLACES = types.UniTuple(types.intp, TILE)
+EIGHT = 8
+"""Where what is added up comes in multiples of eight: no row of a tile is in vain."""
 
 
 @intrinsic
 def first_places(_typing, first, last):  # type: ignore[no-untyped-def]
-    """first, first + 1, ...; past `last`, `last` again."""
+    """first, first + 1, ...: TILE of them; past `last`, `last` again."""
+    return _first(TILE)
 
-    def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
-        def place(row: int) -> Any:
-            index = builder.add(args[0], ir.Constant(args[0].type, row))
-            return builder.select(builder.icmp_signed("<", index, args[1]), index, args[1])
 
-        return _pack(context, builder, _PLACES, place)
-
-    return _PLACES(types.intp, types.intp), codegen
+@intrinsic
+def first_eight(_typing, first, last):  # type: ignore[no-untyped-def]
+    """The same, EIGHT of them: with these a tile has as many vectors."""
+    return _first(EIGHT)
 
 
 @intrinsic
@@ -48,9 +47,9 @@ def spread(_typing, places, start, step):  # type: ignore[no-untyped-def]
         def place(row: int) -> Any:
             return builder.add(args[1], builder.mul(builder.extract_value(args[0], row), args[2]))
 
-        return _pack(context, builder, _PLACES, place)
+        return _pack(context, builder, places, place)
 
-    return _PLACES(places, types.intp, types.intp), codegen
+    return places(places, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -64,22 +63,25 @@ def look_up(_typing, table, places, start):  # type: ignore[no-untyped-def]
             found = builder.load(builder.gep(data, [builder.extract_value(args[1], row)]))
             return builder.add(args[2], found)
 
-        return _pack(context, builder, _PLACES, place)
+        return _pack(context, builder, places, place)
 
-    return _PLACES(table, places, types.intp), codegen
+    return places(table, places, types.intp), codegen
 
 
 @intrinsic
-def fill_tile(_typing, vector):  # type: ignore[no-untyped-def]
-    """The tile whose vectors are all `vector`."""
-    kind = types.UniTuple(vector, TILE)
-    return kind(vector), lambda context, builder, _, args: _pack(context, builder, kind, lambda _: args[0])
+def fill_tile(_typing, vector, places):  # type: ignore[no-untyped-def]
+    """The tile whose vectors, one for each place, are all `vector`."""
+    kind = types.UniTuple(vector, places.count)
+    return kind(vector, places), lambda context, builder, _, args: _pack(
+        context, builder, kind, lambda _: args[0]
+    )
 
 
 @intrinsic
 def load_tile(_typing, array, places):  # type: ignore[no-untyped-def]
     """The vectors that begin at each place of the array."""
-    kind, loader = types.UniTuple(Vector(array.dtype, LANES), TILE), _operation(load, array, types.intp)
+    kind = types.UniTuple(Vector(array.dtype, LANES), places.count)
+    loader = operation(load, array, types.intp)
 
     def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
         def vector(row: int) -> Any:
@@ -93,7 +95,7 @@ def load_tile(_typing, array, places):  # type: ignore[no-untyped-def]
 @intrinsic
 def add_fetched(_typing, sums, a, places, base, paired, b):  # type: ignore[no-untyped-def]
     """sum + fetch(a, base + place, paired) b, for each; see `simd.fetch`."""
-    fetcher, adder = _operation(fetch, a, types.intp, paired), _operation(fma, b, b, b)
+    fetcher, adder = operation(fetch, a, types.intp, paired), operation(fma, b, b, b)
 
     def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
         def vector(row: int) -> Any:
@@ -109,7 +111,7 @@ def add_fetched(_typing, sums, a, places, base, paired, b):  # type: ignore[no-u
 @intrinsic
 def add_loaded(_typing, sums, a, places, base, b):  # type: ignore[no-untyped-def]
     """sum + load(a, base + place) b, for each."""
-    loader, adder = _operation(load, a, types.intp), _operation(fma, b, b, b)
+    loader, adder = operation(load, a, types.intp), operation(fma, b, b, b)
 
     def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
         def vector(row: int) -> Any:
@@ -125,10 +127,10 @@ def add_loaded(_typing, sums, a, places, base, b):  # type: ignore[no-untyped-de
 @intrinsic
 def store_tile(_typing, array, places, sums):  # type: ignore[no-untyped-def]
     """Write each vector to its place."""
-    writer = _operation(store, array, types.intp, sums.dtype)
+    writer = operation(store, array, types.intp, sums.dtype)
 
     def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
-        for row in range(TILE):
+        for row in range(places.count):
             at, value = (builder.extract_value(both, row) for both in args[1:])
             writer(context, builder, args[0], at, value)
         return context.get_dummy_value()
@@ -140,16 +142,16 @@ def store_tile(_typing, array, places, sums):  # type: ignore[no-untyped-def]
 def add_to_array(_typing, array, places, sums, count, lengths, own):  # type: ignore[no-untyped-def]
     """array += sum at its place, for the first `count`; lengths[own] numbers of each vector, all if None."""
     element = sums.dtype
-    loader, adder = _operation(load, array, types.intp), _operation(add, element, element)
+    loader, adder = operation(load, array, types.intp), operation(add, element, element)
     partly = not isinstance(lengths, types.NoneType)
     if partly:
-        writer = _operation(store_first, array, types.intp, element, types.int64)
+        writer = operation(store_first, array, types.intp, element, types.int64)
     else:
-        writer = _operation(store, array, types.intp, element)
+        writer = operation(store, array, types.intp, element)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         whole, places_, sums_, count_, lengths_, own_ = args
-        for row in range(TILE):
+        for row in range(places.count):
             with builder.if_then(builder.icmp_signed("<", ir.Constant(count_.type, row), count_)):
                 at, value = builder.extract_value(places_, row), builder.extract_value(sums_, row)
                 found = adder(context, builder, loader(context, builder, whole, at), value)
@@ -163,7 +165,20 @@ def add_to_array(_typing, array, places, sums, count, lengths, own):  # type: ig
     return types.void(array, places, sums, types.intp, lengths, own), codegen
 
 
-def _operation(function: Any, *kinds: Any) -> Callable[..., Any]:
+def _first(count: int) -> Any:
+    kind = types.UniTuple(types.intp, count)
+
+    def codegen(context, builder, _signature, args):  # type: ignore[no-untyped-def]
+        def place(row: int) -> Any:
+            index = builder.add(args[0], ir.Constant(args[0].type, row))
+            return builder.select(builder.icmp_signed("<", index, args[1]), index, args[1])
+
+        return _pack(context, builder, kind, place)
+
+    return kind(types.intp, types.intp), codegen
+
+
+def operation(function: Any, *kinds: Any) -> Callable[..., Any]:
     """An operation of simd.py on values of these types, to be written into the code of another."""
     signature, codegen = function._defn(None, *kinds)
     return lambda context, builder, *args: codegen(context, builder, signature, args)
@@ -172,6 +187,6 @@ def _operation(function: Any, *kinds: Any) -> Callable[..., Any]:
 def _pack(context: Any, builder: Any, kind: Any, value: Callable[[int], Any]) -> Any:
     """The tuple of value(0), value(1), ..."""
     packed = cgutils.get_null_value(context.get_value_type(kind))
-    for row in range(TILE):
+    for row in range(kind.count):
         packed = builder.insert_value(packed, value(row), row)
     return packed

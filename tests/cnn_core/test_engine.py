@@ -239,13 +239,19 @@ def test_without_numba_the_import_says_what_to_install() -> None:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names a CPU of another kind")
 def test_a_narrower_cpu_trains_the_same_but_for_rounding(tmp_path: Path) -> None:
     """Compiled for AVX2: other vectors, another layout. Without dropout, whose draws follow the layout."""
-    code = "import cnn_core; print([m['train_loss'] for m in cnn_core.train(epochs=2, dropout_rate=0)])"
+    wide = {"conv_channels": [16, 32], "kernel_size": 3, "padding": 1}
+    code = (
+        "import cnn_core; print([[m['train_loss'] for m in cnn_core.train(epochs=2, dropout_rate=0, **more)]"
+        f" for more in ({{}}, {wide})])"
+    )
     haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2"}
     settings = {**os.environ, **haswell, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True
     )
-    found = [m["train_loss"] for m in cnn_core.train(epochs=2, dropout_rate=0)]
+    found = [
+        [m["train_loss"] for m in cnn_core.train(epochs=2, dropout_rate=0, **more)] for more in ({}, wide)
+    ]
     np.testing.assert_allclose(json.loads(done.stdout), found, rtol=1e-3)
 
 

@@ -18,7 +18,7 @@ from scipy import special
 from cnn_core import ConfigError, Network, compilation, loop
 from cnn_core.architecture import flat_order, weights
 from cnn_core.kernels import functions, simd
-from cnn_core.kernels.operations import OPERATIONS, operation_of
+from cnn_core.kernels.operations import OPERATIONS, blocks_of
 from cnn_core.layers import (
     GELU,
     LAYERS,
@@ -55,7 +55,7 @@ class Step:
             np.concatenate([np.zeros(0), *(a.ravel() for own in arrays for a in own.values())])
             for arrays in (network.parameters, network.statistics)
         )
-        with compilation.compiling("loop", *loop.kernels_of(layers)):
+        with compilation.compiling("loop", *loop.kernels_of(layers, shape)):
             self.state = loop.allocate(layers, shape, flat[order], running, len(images))
             loop.warm(self.state)
         self.logits = loop.predict(self.state, images)
@@ -75,11 +75,15 @@ class Step:
         """What the textbook is given to drop what the loop has dropped."""
         found, rows, state = list[Array | None](), iter(self.state.table), self.state
         image: tuple[int, ...] = ()
-        for layer, before in zip(network.layers, network.shapes, strict=False):
+        for block, operation in blocks_of(network.layers, network.shapes[0]):
+            before = network.shapes[len(found)]
             image = before if len(before) == 3 else image
-            own = [next(rows) for _ in operation_of(layer).passes]
-            if not isinstance(layer, Dropout | SpatialDropout):
-                found.append(None)
+            own = [next(rows) for _ in operation.passes]
+            if not isinstance(block[0], Dropout | SpatialDropout):
+                found += [None] * len(block)
+                if Dropout(0.0) in block:  # of a block's, what is kept cannot be seen
+                    at = len(found) - len(block) + block.index(Dropout(0.0))
+                    found[at] = np.ones((count, *network.shapes[at]))
                 continue
             op, size = own[0], math.prod(before)
             x, y = (
@@ -90,7 +94,7 @@ class Step:
             if len(image) == 3:
                 kept = kept.reshape(count, *image[1:], image[0]).transpose(0, 3, 1, 2)
                 kept = kept.reshape(count, *before)
-            found.append(kept.min(axis=(2, 3)) if isinstance(layer, SpatialDropout) else kept)
+            found.append(kept.min(axis=(2, 3)) if isinstance(block[0], SpatialDropout) else kept)
         return found
 
 
@@ -255,3 +259,64 @@ def test_functions_of_vectors_are_scipys(what: int, wanted: Any) -> None:
     near = np.isfinite(x) & (np.abs(exact) < 1e38)
     np.testing.assert_allclose(y[: x.size][near], exact[near], rtol=5e-7, atol=3e-7 if what == 2 else 2e-38)
     assert np.isnan(y[2])
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters", "image", "padding", "count"),
+    [(3, 16, 32, (8, 8), 1, 41), (3, 32, 16, (9, 7), 1, 3), (3, 16, 16, (6, 10), 0, 5),
+     (3, 16, 16, (5, 13), 2, 2), (3, 48, 64, (3, 3), 0, 1), (5, 16, 16, (6, 6), 0, 30),
+     (5, 32, 16, (7, 8), 2, 41), (5, 16, 32, (5, 9), 1, 1)],
+)  # fmt: skip
+def test_winograds_tiles_give_the_textbooks_sums(
+    size: int, channels: int, filters: int, image: tuple[int, int], padding: int, count: int
+) -> None:
+    """Whole and cut tiles, more of them than go together, with and without a frame, and a bias."""
+    layers = [Conv2d(channels, 1), Conv2d(filters, size, padding=padding), Tanh(), Flatten(), Linear(3)]
+    network = Network(layers, (2, *image), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    move_away_from_0(network, rng)
+    assert "winograd" in str(loop.kernels_of(layers, (2, *image)))
+    assert_equals_textbook(network, rng.random((count, 2, *image)), rng.integers(3, size=count))
+
+
+BLOCKS: list[list[Layer]] = [
+    [ReLU(), MaxPool2d()],
+    [BatchNorm2d(), ReLU(), MaxPool2d()],
+    [BatchNorm2d(), ReLU(), Dropout(0.0), MaxPool2d()],
+]
+
+
+@pytest.mark.parametrize("image", [(4, 6), (5, 7)], ids=str)
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_layers_that_run_as_one_equal_the_textbook(block: list[Layer], image: tuple[int, int]) -> None:
+    layers = [Conv2d(16, 3, padding=1), *block, Flatten(), Linear(3)]
+    assert tuple(block) in [found for found, _ in blocks_of(layers, (2, *image))]
+    network = Network(layers, (2, *image), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    move_away_from_0(network, rng)
+    assert_equals_textbook(network, rng.standard_normal((41, 2, *image)), rng.integers(3, size=41))
+
+
+@pytest.mark.parametrize("norm", [[], [BatchNorm2d()]], ids=["plain", "batch norm"])
+def test_dropout_within_a_block_drops_what_it_says_and_has_the_gradient_of_what_is_left(
+    norm: list[Layer],
+) -> None:
+    layers = [Conv2d(16, 3), *norm, ReLU(), Dropout(0.4), MaxPool2d(), Flatten(), Linear(3)]
+    network = Network(layers, (2, 9, 8), dtype=np.float64)
+    rng = np.random.default_rng(2)
+    move_away_from_0(network, rng)
+    images, labels = rng.standard_normal((40, 2, 9, 8)), rng.integers(3, size=40)
+    step = Step(network, images, labels)
+    op = step.state.table[1 + len(norm)]  # of a row of four activations all are dropped in 0.4^4 of cases
+    codes = step.state.memory[op["codes"] :][: 40 * op["y_size"]]
+    assert step.loss != Step(network, images, labels, key=6).loss
+    weight = network.parameters[0]["weight"]
+    direction = step.gradient[: weight.size].reshape(weight.shape)
+    slope = np.linalg.norm(direction)
+    losses = []
+    for size in (0.01, -0.01):
+        weight += size / slope * direction
+        losses.append(Step(network, images, labels).loss)
+        weight -= size / slope * direction
+    assert (losses[0] - losses[1]) / 0.02 == pytest.approx(float(slope), rel=0.05)
+    assert 0.02 < np.mean(codes == 4) < 0.6

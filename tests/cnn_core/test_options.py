@@ -167,7 +167,9 @@ def test_what_takes_more_memory_than_there_is_is_refused_before(monkeypatch: pyt
             refused(**wide)
     wide["batch_size"] = 120
     cnn_core.train.validate(**wide)  # type: ignore[attr-defined]
-    for more in ({"members": 20}, {"norm": "group"}, {"optimizer": "adam", "average": 200}):
+    cnn_core.train.validate(**wide, norm="group")  # type: ignore[attr-defined]
+    tanh = {"activation": "tanh", "members": 2}
+    for more in ({"members": 20}, tanh, {"optimizer": "adam", "average": 200}):
         with pytest.raises(cnn_core.ConfigError, match="GiB of memory"):
             cnn_core.train.validate(**wide, **more)  # type: ignore[attr-defined]
 

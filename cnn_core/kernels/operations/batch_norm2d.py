@@ -56,27 +56,34 @@ def sum_batch(op, state, first, last, training, key):  # type: ignore[no-untyped
 
 @compiled
 def normalise(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
-    """Fill y; before the first image make scale and shift, and let the running averages follow."""
-    memory, sums, positions, c, at = state.memory, state.sums, op.h * op.w, op.c, op.sums
+    """Fill y; before the first image make scale and shift."""
+    memory, positions, c = state.memory, op.h * op.w, op.c
     if first == 0:
-        images = sums[at + SUMS * c]
-        count = images * positions
-        for i in range(c):
-            mean, var = np.float64(memory[op.stats + i]), np.float64(memory[op.stats + c + i])
-            if training:
-                mean = sums[at + i] / count
-                among = positions * max(0.0, sums[at + 2 * c + i] - images * mean * mean)
-                var = (sums[at + c + i] + among) / count
-                unbiased = var * count / max(count - 1, 1.0)
-                memory[op.stats + i] = MOMENTUM * memory[op.stats + i] + (1 - MOMENTUM) * mean
-                memory[op.stats + c + i] = MOMENTUM * memory[op.stats + c + i] + (1 - MOMENTUM) * unbiased
-            inverse = 1 / np.sqrt(var + EPSILON)
-            memory[op.mean + i], memory[op.inverse + i] = mean, inverse
-            memory[op.scale + i] = memory[op.weight + i] * inverse
-            memory[op.shift + i] = memory[op.bias + i] - mean * memory[op.scale + i]
+        make_scale(op, state, training)
     for image in range(first, last):
         x, y = op.x + image * op.x_size, op.y + image * op.y_size
         apply_channels(memory, x, positions, c, op.scale, op.shift, y)
+
+
+@compiled
+def make_scale(op, state, training):  # type: ignore[no-untyped-def]
+    """Scale and shift, from the sums in training; the running averages follow."""
+    memory, sums, positions, c, at = state.memory, state.sums, op.h * op.w, op.c, op.sums
+    images = sums[at + SUMS * c]
+    count = images * positions
+    for i in range(c):
+        mean, var = np.float64(memory[op.stats + i]), np.float64(memory[op.stats + c + i])
+        if training:
+            mean = sums[at + i] / count
+            among = positions * max(0.0, sums[at + 2 * c + i] - images * mean * mean)
+            var = (sums[at + c + i] + among) / count
+            unbiased = var * count / max(count - 1, 1.0)
+            memory[op.stats + i] = MOMENTUM * memory[op.stats + i] + (1 - MOMENTUM) * mean
+            memory[op.stats + c + i] = MOMENTUM * memory[op.stats + c + i] + (1 - MOMENTUM) * unbiased
+        inverse = 1 / np.sqrt(var + EPSILON)
+        memory[op.mean + i], memory[op.inverse + i] = mean, inverse
+        memory[op.scale + i] = memory[op.weight + i] * inverse
+        memory[op.shift + i] = memory[op.bias + i] - mean * memory[op.scale + i]
 
 
 @compiled
@@ -94,19 +101,26 @@ def sum_gradient(op, state, first, last, training, key):  # type: ignore[no-unty
 @compiled
 def hand_back(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
     """Fill dx = scale dy + tilt x + level; before the first image make these, dgamma and dbeta."""
-    memory, sums, positions, c, at = state.memory, state.sums, op.h * op.w, op.c, op.sums
+    memory, positions, c = state.memory, op.h * op.w, op.c
     if first == 0:
-        count = sums[at + SUMS * c] * positions
-        for i in range(c):
-            inverse, scale = np.float64(memory[op.inverse + i]), np.float64(memory[op.scale + i])
-            dbeta, dgamma = sums[at + 3 * c + i], sums[at + 4 * c + i] * inverse
-            memory[op.dbias + i], memory[op.dweight + i] = dbeta, dgamma
-            tilt = -scale * dgamma * inverse / count
-            memory[op.above + i] = tilt
-            memory[op.shift + i] = -scale * dbeta / count - tilt * memory[op.mean + i]
+        make_tilt(op, state)
     for image in range(first, last):
         x, dy, dx = op.x + image * op.x_size, op.dy + image * op.y_size, op.dx + image * op.x_size
         blend_channels(memory, dy, x, positions, c, op.scale, op.above, op.shift, dx)
+
+
+@compiled
+def make_tilt(op, state):  # type: ignore[no-untyped-def]
+    """Tilt (in `above`) and level (in `shift`), dgamma and dbeta, from the sums."""
+    memory, sums, c, at = state.memory, state.sums, op.c, op.sums
+    count = sums[at + SUMS * c] * (op.h * op.w)
+    for i in range(c):
+        inverse, scale = np.float64(memory[op.inverse + i]), np.float64(memory[op.scale + i])
+        dbeta, dgamma = sums[at + 3 * c + i], sums[at + 4 * c + i] * inverse
+        memory[op.dbias + i], memory[op.dweight + i] = dbeta, dgamma
+        tilt = -scale * dgamma * inverse / count
+        memory[op.above + i] = tilt
+        memory[op.shift + i] = -scale * dbeta / count - tilt * memory[op.mean + i]
 
 
 def columns(_layer: BatchNorm2d, room: Room) -> Columns:

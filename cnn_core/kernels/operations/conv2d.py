@@ -64,7 +64,7 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
     places, taps, packed = part(offsets, op.places), part(offsets, op.taps), part(memory, op.packed)
     places_n, taps_n = op.p * op.q, op.size * op.size * op.c
     if op.padding:
-        _frame(op, memory, first, last)
+        frame(op, memory, first, last)
     x, y = part(memory, op.framed), part(memory, op.y)
     for image in range(first, last):
         for k in range(op.width - LANES, -1, -LANES):
@@ -129,16 +129,22 @@ def fill_dx(op, state, image):  # type: ignore[no-untyped-def]
                     sums = add_loaded(sums, frames, sources, bases[k], value)
                 store_tile(dx, rows, sums)
     if op.padding:
-        run = op.w * op.c
-        for row in range(op.h):
-            source = (row + op.padding) * op.pitch + op.padding * op.c
-            to = op.dx + image * op.x_size + row * run
-            for i in range(0, run, LANES):
-                store(memory, to + i, load(dx, source + i))
+        unframe(op, memory, dx, image)
 
 
 @compiled
-def _frame(op, memory, first, last):  # type: ignore[no-untyped-def]
+def unframe(op, memory, framed, image):  # type: ignore[no-untyped-def]
+    """Copy one image's dx out of its frame."""
+    run = op.w * op.c
+    for row in range(op.h):
+        source = (row + op.padding) * op.pitch + op.padding * op.c
+        to = op.dx + image * op.x_size + row * run
+        for i in range(0, run, LANES):
+            store(memory, to + i, load(framed, source + i))
+
+
+@compiled
+def frame(op, memory, first, last):  # type: ignore[no-untyped-def]
     """Copy x into its frame. Beyond a row's end nothing may be written: zeros are there."""
     run = op.w * op.c
     whole = run - run % LANES

@@ -51,6 +51,9 @@ OPERATION = np.dtype(
     + _fields("places taps row_x row_w rows_n bases turns")
     # Where two positions share a vector (paired_conv2d.py).
     + _fields("both below rows paired_pitch paired_places")
+    # Of one by Winograd's tiles (winograd_conv2d.py).
+    + _fields("out tile_rows tile_columns u u_turned du fresh v m dm partial")
+    + _fields("u_pitch turned_pitch v_pitch m_pitch dm_pitch")
     # Of others: numbers for each image or channel, and tables of windows.
     + _fields("codes mean inverse scale shift sums above lower left right")
 )
@@ -98,6 +101,9 @@ class Room(Protocol):
     def numbers_per_image(self, count: int) -> int:
         """Room for so many, for each image in memory, from one cache line to another."""
 
+    def together(self, images: int) -> None:
+        """Say with how many images at a time these kernels are at their best."""
+
     def sums(self, count: int) -> int:
         """Room for so many float64 numbers."""
 
@@ -139,7 +145,7 @@ class Operation:
         return {name: kernel for name, kernel in own.items() if kernel is not None}
 
 
-Table = dict[type[Layer], Operation | Callable[[Any], Operation]]
+Table = dict[type[Layer], Operation | Callable[[Any, tuple[int, ...]], Operation]]
 
 
 def align(size: int, unit: int = 16) -> int:

@@ -209,7 +209,7 @@ def columns(layer: MaxPool2d | AvgPool2d, room: Room) -> Columns:
     }  # fmt: skip
 
 
-def max_pool2d(layer: MaxPool2d) -> Operation:
+def max_pool2d(layer: MaxPool2d, _before: tuple[int, ...]) -> Operation:
     apart = layer.stride == layer.size and layer.padding == 0
     own = Pass(forward_max_apart, backward_max_apart) if apart else Pass(forward_max, backward_max)
     return Operation((own,), columns)
