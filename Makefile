@@ -7,14 +7,21 @@ BIN := .venv/bin
 STAMP := .venv/installed
 UNIT := tests/gridrun tests/cnn_core
 
-.PHONY: demo test quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies screenshots profile
+.PHONY: demo test test-first test-second quick quick-gridrun quick-others test-examples test-lowest test-newest test-python test-pythons soak lint docs reference bench studies screenshots profile
 
 demo: $(STAMP)
 	$(BIN)/gridrun sweep grid.toml
 	$(BIN)/gridrun report results/lenet-digits
 
+# In two halves of about the same length, side by side: most of the time they wait for sweeps and their timeouts.
 test: $(STAMP)
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory -j 2 test-first test-second
+
+test-first:
+	$(BIN)/pytest $(UNIT) tests/acceptance/test_[a-o]*.py
+
+test-second:
+	$(BIN)/pytest tests/acceptance/test_[p-z]*.py
 
 # Between two edits: the unit tests and the plainest sweeps, without what is marked slow, on two cores.
 quick: $(STAMP)
