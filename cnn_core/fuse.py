@@ -29,7 +29,7 @@ Shape = tuple[int, int, int]
 
 
 def is_wide(conv: Conv2d, channels: int) -> bool:
-    """Whether a convolution of so many channels is to go by Winograd's tiles; with kernel 5 they save less."""
+    """Whether a convolution of so many channels goes by Winograd's tiles; with kernel 5 they save less."""
     full = channels % WIDE == 0 and conv.filters % WIDE == 0
     return full and conv.stride == 1 and (conv.size == 3 or (conv.size == 5 and channels > WIDE))
 
