@@ -24,7 +24,7 @@ from cnn_core.kernels.conv2d import (
     pack_conv2d,
 )
 from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
-from cnn_core.kernels.dropout import mix, threshold_of
+from cnn_core.kernels.dropout import mix
 from cnn_core.kernels.layout import EVALUATION_BATCH, State, allocate
 from cnn_core.kernels.linear import backward_linear, forward_linear
 from cnn_core.kernels.pointer import call_rule
@@ -250,100 +250,39 @@ def pack_weights(state, training):  # type: ignore[no-untyped-def]
                 weight, part(memory, op.bias), op.k, taps, op.paired, op.width, part(memory, op.packed)
             )
             if training and number > 0:
-                frame_conv2d(
-                    weight, op.k, op.size, op.size * op.c, op.margin, op.frame_pitch, op.frame_size,
-                    part(memory, op.frames),
-                )  # fmt: skip
+                frame_conv2d(op, state)
 
 
 @kernel
 def run_forward(state, number, n, training, dropout_rate, key):  # type: ignore[no-untyped-def]
     """The forward pass of one operation for n images."""
-    op, memory, offsets = state.table[number], state.memory, state.offsets
-    x, y = part(memory, op.x), part(memory, op.y)
-    scale, shift = part(memory, op.scale), part(memory, op.shift)
-    if op.kind == CONV:
-        places, taps, packed = part(offsets, op.places), part(offsets, op.taps), part(memory, op.packed)
-        places_n, taps_n = op.taps - op.places, op.corners - op.taps
-        if op.paired:
-            forward_conv2d(
-                x, op.x_size, places, places_n, taps, taps_n, packed, op.width, op.paired, y, op.y_size, n
-            )
-        else:
-            forward_conv2d(
-                x, op.x_size, places, places_n, taps, taps_n, packed, op.width, None, y, op.y_size, n
-            )
+    op = state.table[number]
+    if op.kind == CONV and op.paired:
+        forward_conv2d(op, state, op.paired, n)
+    elif op.kind == CONV:
+        forward_conv2d(op, state, None, n)
     elif op.kind == NORM:
-        forward_batch_norm(
-            x, op.x_size, op.width, op.c, op.paired, op.rows, op.whole, op.p, op.q,
-            part(memory, op.weight), part(memory, op.bias), part(memory, op.stats), training,
-            part(memory, op.mean), part(memory, op.inverse), scale, shift, state.sums, n,
-        )  # fmt: skip
+        forward_batch_norm(op, state, training, n)
     elif op.kind == POOL:
-        threshold = threshold_of(dropout_rate if op.dropout and training else 0.0)
-        forward_activate_pool(
-            x, op.x_size, op.x_pitch, op.width, scale, shift, threshold, mix(key, number), y, op.y_size,
-            op.y_first, op.y_pitch, op.k, op.paired, op.window_rows, op.p, op.q,
-            part(state.codes, op.codes), n,
-        )  # fmt: skip
+        rate = dropout_rate if op.dropout and training else 0.0
+        forward_activate_pool(op, state, rate, mix(key, number), n)
     else:
-        weight, bias = part(memory, op.weight), part(memory, op.bias)
-        forward_linear(x, op.x_size, weight, bias, op.features, op.k, y, op.y_size, n)
+        forward_linear(op, state, n)
 
 
 @kernel
 def run_backward(state, number, n, dropout_rate):  # type: ignore[no-untyped-def]
     """The backward pass of one operation for n images."""
-    op, memory, offsets = state.table[number], state.memory, state.offsets
-    x, dx, dy = part(memory, op.x), part(memory, op.dx), part(memory, op.dy)
-    dweight, dbias = part(memory, op.dweight), part(memory, op.dbias)
-    codes, routed = part(state.codes, op.codes), part(memory, op.routed)
-    if op.kind == CONV and op.dense:
-        places, taps, dpacked = part(offsets, op.places), part(offsets, op.taps), part(memory, op.dpacked)
-        places_n, taps_n = op.taps - op.places, op.corners - op.taps
-        if op.paired:
-            backward_conv2d(
-                dy, op.y_size, x, op.x_size, places, places_n, taps, taps_n, op.k, op.width, op.paired,
-                dpacked, dweight, dbias, n,
-            )  # fmt: skip
-        else:
-            backward_conv2d(
-                dy, op.y_size, x, op.x_size, places, places_n, taps, taps_n, op.k, op.width, None,
-                dpacked, dweight, dbias, n,
-            )  # fmt: skip
+    op = state.table[number]
+    if op.kind == CONV and not op.dense:
+        backward_pooled_conv2d(op, state, number > 0, n)
+    elif op.kind == CONV and op.paired:
+        backward_conv2d(op, state, op.paired, n)
     elif op.kind == CONV:
-        backward_pooled_conv2d(
-            routed, codes, op.windows, op.width, x, op.x_size, part(memory, op.frames), op.frame_size,
-            op.k, op.corners - op.taps, part(offsets, op.corners), part(offsets, op.row_x),
-            part(offsets, op.row_w), part(offsets, op.row_n), op.row_n - op.row_w,
-            part(offsets, op.patch_x), part(offsets, op.patch_w), op.shifts - op.patch_w,
-            part(offsets, op.shifts), dweight, dbias, dx, number > 0, state.lists,
-            part(memory, op.values), n,
-        )  # fmt: skip
+        backward_conv2d(op, state, None, n)
     elif op.kind == NORM:
-        backward_batch_norm(
-            routed, codes, op.window_rows, op.windows // op.window_rows, x, op.x_size, op.width, op.c,
-            op.paired, op.rows, op.whole, op.p, op.q, part(memory, op.mean), part(memory, op.inverse),
-            part(memory, op.scale), part(memory, op.tilt), part(memory, op.level), dweight, dbias, dx,
-            state.sums, n,
-        )  # fmt: skip
+        backward_batch_norm(op, state, n)
     elif op.kind == POOL:
-        threshold = threshold_of(dropout_rate if op.dropout else 0.0)
-        backward_activate_pool(
-            dy, op.y_size, op.y_first, op.y_pitch, op.k, op.paired, op.window_rows, op.p, op.q, codes,
-            op.width, threshold, routed, n,
-        )  # fmt: skip
+        backward_activate_pool(op, state, dropout_rate if op.dropout else 0.0, n)
     else:
-        backward_linear(
-            dy,
-            op.y_size,
-            x,
-            op.x_size,
-            part(memory, op.weight),
-            op.features,
-            op.k,
-            dweight,
-            dbias,
-            dx,
-            n,
-        )
+        backward_linear(op, state, n)

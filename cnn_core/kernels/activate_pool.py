@@ -10,7 +10,7 @@ gradient is 0. Of equal maxima the first in reading order counts.
 import numpy as np
 
 from cnn_core.kernels.cache import kernel
-from cnn_core.kernels.dropout import mix, scale_of
+from cnn_core.kernels.dropout import mix, scale_of, threshold_of
 from cnn_core.kernels.relu import rectify
 from cnn_core.kernels.simd import (
     LANES,
@@ -26,6 +26,7 @@ from cnn_core.kernels.simd import (
     load_half,
     multiply,
     odds,
+    part,
     store,
     store_first,
     where_less,
@@ -36,36 +37,22 @@ WINDOW = 2
 
 
 @kernel
-def forward_activate_pool(  # type: ignore[no-untyped-def]
-    x,
-    x_size,
-    x_pitch,
-    width,
-    scale,
-    shift,
-    threshold,
-    key,
-    y,
-    y_size,
-    y_at,
-    y_pitch,
-    channels,
-    paired,
-    rows,
-    p,
-    q,
-    codes,
-    n,
-):
+def forward_activate_pool(op, state, dropout_rate, key, n):  # type: ignore[no-untyped-def]
     """Fill y and codes; a code says which of 0..3 was the maximum, in reading order, or 4: none above 0.
 
-    `threshold` of dropout, 0 for none. If `paired`, of P rows of windows the first `rows` are in x one after
-    another and the others lie beside them, in the odd lanes of each vector; if not, rows = P. Values beyond a
-    window's channels are overwritten by the next window's; beyond the last one they are 0.
+    `dropout_rate` is 0 for none. If `paired`, of P rows of windows the first `window_rows` are in x one after
+    another and the others lie beside them, in the odd lanes of each vector; if not, that is P. Values beyond
+    a window's channels are overwritten by the next window's; beyond the last one they are 0.
 
     Shapes: x (N, x_size), rows of x_pitch, positions of `width` numbers; scale, shift (width,);
-        y (N, y_size), window (p, q) at y_at + p y_pitch + q C; codes (N, rows, Q, width), one byte each.
+        y (N, y_size), window (p, q) at y_first + p y_pitch + q C; codes (N, window_rows, Q, width), bytes.
     """
+    x, y = part(state.memory, op.x), part(state.memory, op.y)
+    scale, shift = part(state.memory, op.scale), part(state.memory, op.shift)
+    codes, threshold = part(state.codes, op.codes), threshold_of(dropout_rate)
+    x_size, x_pitch, width, paired = op.x_size, op.x_pitch, op.width, op.paired
+    y_size, y_at, y_pitch, channels = op.y_size, op.y_first, op.y_pitch, op.k
+    rows, p, q = op.window_rows, op.p, op.q
     words = np.uint64(width // 4)  # random words of a position: 4 lanes each
     factor = x.dtype.type(scale_of(threshold))
     for image in range(n):
@@ -111,17 +98,18 @@ def forward_activate_pool(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def backward_activate_pool(  # type: ignore[no-untyped-def]
-    dy, y_size, y_at, y_pitch, channels, paired, rows, p, q, codes, width, threshold, routed, n
-):
+def backward_activate_pool(op, state, dropout_rate, n):  # type: ignore[no-untyped-def]
     """routed = dy through the scale of dropout, 0 where nothing goes back (code 4).
 
     Where in its window a gradient goes is its code: whoever takes it (a normalisation or a convolution)
     puts it there. ReLU and dropout need no more: a maximum above 0 has passed both.
 
-    Shapes: dy as y in the forward pass; codes, routed (N, rows, Q, width).
+    Shapes: dy as y in the forward pass; codes, routed (N, window_rows, Q, width).
     """
-    factor = dy.dtype.type(scale_of(threshold))
+    dy, routed, codes = part(state.memory, op.dy), part(state.memory, op.routed), part(state.codes, op.codes)
+    y_size, y_at, y_pitch, channels, width = op.y_size, op.y_first, op.y_pitch, op.k, op.width
+    paired, rows, p, q = op.paired, op.window_rows, op.p, op.q
+    factor = dy.dtype.type(scale_of(threshold_of(dropout_rate)))
     for image in range(n):
         for a in range(rows):
             for b in range(q):

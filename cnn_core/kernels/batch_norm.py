@@ -17,6 +17,7 @@ from cnn_core.kernels.simd import (
     load,
     load_codes,
     multiply,
+    part,
     store,
     subtract,
     where_equal,
@@ -26,10 +27,7 @@ from cnn_core.layers.batch_norm2d import EPSILON, MOMENTUM
 
 
 @kernel
-def forward_batch_norm(  # type: ignore[no-untyped-def]
-    x, x_size, width, channels, paired, rows, whole, p, q, gamma, beta, running, training,
-    mean, inverse, scale, shift, sums, n,
-):  # fmt: skip
+def forward_batch_norm(op, state, training, n):  # type: ignore[no-untyped-def]
     """Fill scale and shift, and mean and inverse = 1 / sqrt(var + EPSILON), which the backward pass needs.
 
     If `paired`, a vector holds two positions, in even and odd lanes, and mean, inverse, scale and shift have
@@ -38,6 +36,12 @@ def forward_batch_norm(  # type: ignore[no-untyped-def]
     Shapes: x (N, x_size), beginning with (rows, Q, width); gamma, beta (C,); running (2 C,), means then
         variances; mean, inverse, scale, shift (width,); sums (2 LANES,), float64 scratch.
     """
+    memory, sums = state.memory, state.sums
+    x, gamma, beta = part(memory, op.x), part(memory, op.weight), part(memory, op.bias)
+    mean, inverse, running = part(memory, op.mean), part(memory, op.inverse), part(memory, op.stats)
+    scale, shift = part(memory, op.scale), part(memory, op.shift)
+    x_size, width, channels, paired = op.x_size, op.width, op.c, op.paired
+    rows, whole, p, q = op.rows, op.whole, op.p, op.q
     count, copies = n * p * q, 2 if paired else 1
     for first in range(0, channels, LANES):
         lanes = min(LANES, channels - first)
@@ -63,10 +67,7 @@ def forward_batch_norm(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def backward_batch_norm(  # type: ignore[no-untyped-def]
-    routed, codes, windows_p, windows_q, x, x_size, width, channels, paired, rows, whole, p, q,
-    mean, inverse, scale, tilt, level, dgamma, dbeta, dx, sums, n,
-):  # fmt: skip
+def backward_batch_norm(op, state, n):  # type: ignore[no-untyped-def]
     """dx = scale (dy - mean(dy) - z mean(dy z)), z = (x - mean) inverse; means over N P Q.
 
     scale = gamma inverse. dgamma = sum of dy z; dbeta = sum of dy. dy is 0 but for one position a window,
@@ -75,6 +76,14 @@ def backward_batch_norm(  # type: ignore[no-untyped-def]
     Shapes: as in the forward pass; routed, codes (N, windows_p, windows_q, width); dx as x, 0 where there is
         no position; tilt, level (width,) are scratch.
     """
+    memory, sums, codes = state.memory, state.sums, part(state.codes, op.codes)
+    x, dx, routed = part(memory, op.x), part(memory, op.dx), part(memory, op.routed)
+    mean, inverse, scale = part(memory, op.mean), part(memory, op.inverse), part(memory, op.scale)
+    tilt, level = part(memory, op.tilt), part(memory, op.level)
+    dgamma, dbeta = part(memory, op.dweight), part(memory, op.dbias)
+    windows_p, windows_q = op.window_rows, op.windows // op.window_rows
+    x_size, width, channels, paired = op.x_size, op.width, op.c, op.paired
+    rows, whole, p, q = op.rows, op.whole, op.p, op.q
     count, copies = n * p * q, 2 if paired else 1
     pitch = q * width
     like = load(x, 0)

@@ -59,17 +59,18 @@ def pack_conv2d(weight, bias, filters, taps, paired, width, packed):  # type: ig
 
 
 @kernel
-def frame_conv2d(  # type: ignore[no-untyped-def]
-    weight, filters, size, run, margin, frame_pitch, frame_size, frames
-):
+def frame_conv2d(op, state):  # type: ignore[no-untyped-def]
     """Lay weights out as the backward pass reads them: each filter in a frame of zeros.
 
     Read from a corner of the frame or another, the filter is where it has to be among the pixels that a
     pooling window's four positions see together.
 
-    Shapes: weight (K, R, `run` = R C); frames (K, frame_size), whose zeros are there; a filter's first weight
-        is at margin, its rows are frame_pitch apart.
+    Shapes: weight (K, R, R C); frames (K, frame_size), whose zeros are there; a filter's first weight is at
+        `margin`, its rows are frame_pitch apart.
     """
+    weight, frames = part(state.memory, op.weight), part(state.memory, op.frames)
+    filters, size, run = op.k, op.size, op.size * op.c
+    margin, frame_pitch, frame_size = op.margin, op.frame_pitch, op.frame_size
     for k in range(filters):
         for i in range(size):
             at, to = (k * size + i) * run, k * frame_size + margin + i * frame_pitch
@@ -78,16 +79,20 @@ def frame_conv2d(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def forward_conv2d(x, x_size, places, places_n, taps, taps_n, packed, width, paired, y, y_size, n):  # type: ignore[no-untyped-def]
+def forward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
     """Fill y, filters beyond the K-th with zeros.
 
     With few filters, an image's upper and lower half share the vectors: even lanes belong to a position in
     the upper half, odd ones to the position below it in the lower half, and x has the pixels of both side by
-    side.
+    side. `paired` is then a number, else None.
 
     Shapes: x (N, x_size), channels last with the padding in it, or where `paired` is a number (C, H', W, 2);
         packed (T + 1, width) as `pack_conv2d` made it; y (N, places, width), y_size numbers an image.
     """
+    x, y, packed = part(state.memory, op.x), part(state.memory, op.y), part(state.memory, op.packed)
+    places, taps = part(state.offsets, op.places), part(state.offsets, op.taps)
+    places_n, taps_n, width = op.taps - op.places, op.corners - op.taps, op.width
+    x_size, y_size = op.x_size, op.y_size
     for image in range(n):
         for k in range(0, width, LANES):
             for first in range(0, places_n, TILE):
@@ -99,15 +104,18 @@ def forward_conv2d(x, x_size, places, places_n, taps, taps_n, packed, width, pai
 
 
 @kernel
-def backward_conv2d(  # type: ignore[no-untyped-def]
-    dy, dy_size, x, x_size, places, places_n, taps, taps_n, filters, width, paired, dpacked, dweight, dbias, n
-):
+def backward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
     """dweight = sum over n, p, q of dy x; dbias = sum of dy. For a convolution whose x is the images: no dx.
 
     The product is the forward one with places and taps exchanged.
 
     Shapes: as in the forward pass; dweight (K, T), dpacked is scratch like packed.
     """
+    memory, x_size, dy_size, filters, width = state.memory, op.x_size, op.y_size, op.k, op.width
+    x, dy, dpacked = part(memory, op.x), part(memory, op.dy), part(memory, op.dpacked)
+    dweight, dbias = part(memory, op.dweight), part(memory, op.dbias)
+    places, taps = part(state.offsets, op.places), part(state.offsets, op.taps)
+    places_n, taps_n = op.taps - op.places, op.corners - op.taps
     zero = fill(load(x, 0), dpacked.dtype.type(0))
     for t in range(taps_n + 1):
         for k in range(0, width, LANES):
@@ -139,11 +147,7 @@ def backward_conv2d(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def backward_pooled_conv2d(  # type: ignore[no-untyped-def]
-    routed, codes, windows, width, x, x_size, frames, frame_size, filters, taps, corners,
-    row_x, row_w, row_n, vectors, patch_x, patch_w, patch_n, shifts, dweight, dbias, dx, wants_dx,
-    lists, values, n,
-):  # fmt: skip
+def backward_pooled_conv2d(op, state, wants_dx, n):  # type: ignore[no-untyped-def]
     """dweight, dbias and dx from the gradient of the maxima that follow this convolution.
 
     Of the positions of a pooling window only the one with the maximum has a gradient, and that only if it is
@@ -153,6 +157,17 @@ def backward_pooled_conv2d(  # type: ignore[no-untyped-def]
     Shapes: routed and codes (N, windows, width), code 4 where nothing goes back; x, dx (N, x_size), channels
         last; frames as `frame_conv2d` made them; dweight (K, T). Scratch: lists (int64) and values.
     """
+    memory, offsets, lists = state.memory, state.offsets, state.lists
+    x, dx, routed, codes = (
+        part(memory, op.x), part(memory, op.dx), part(memory, op.routed), part(state.codes, op.codes)
+    )  # fmt: skip
+    frames, values = part(memory, op.frames), part(memory, op.values)
+    dweight, dbias = part(memory, op.dweight), part(memory, op.dbias)
+    corners, shifts, row_n = part(offsets, op.corners), part(offsets, op.shifts), part(offsets, op.row_n)
+    row_x, row_w, vectors = part(offsets, op.row_x), part(offsets, op.row_w), op.row_n - op.row_w
+    patch_x, patch_w = part(offsets, op.patch_x), part(offsets, op.patch_w)
+    patch_n, taps, filters = op.shifts - op.patch_w, op.corners - op.taps, op.k
+    windows, width, x_size, frame_size = op.windows, op.width, op.x_size, op.frame_size
     counts, bases = lists, part(lists, filters)
     zero = fill(load(x, 0), x.dtype.type(0))
     for i in range(filters * taps):

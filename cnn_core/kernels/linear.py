@@ -1,12 +1,16 @@
 """Linear layer: y = x weight^T + bias."""
 
 from cnn_core.kernels.cache import kernel
-from cnn_core.kernels.simd import LANES, fill, fma, load, splat, store, total
+from cnn_core.kernels.simd import LANES, fill, fma, load, part, splat, store, total
 
 
 @kernel
-def forward_linear(x, x_size, weight, bias, features, outputs, y, y_size, n):  # type: ignore[no-untyped-def]
+def forward_linear(op, state, n):  # type: ignore[no-untyped-def]
     """Fill y. Shapes: x (N, x_size), the first D of them; weight (K, D); bias (K,); y (N, y_size)."""
+    memory, features, outputs, x_size, y_size = state.memory, op.features, op.k, op.x_size, op.y_size
+    x, y, weight, bias = (
+        part(memory, op.x), part(memory, op.y), part(memory, op.weight), part(memory, op.bias)
+    )  # fmt: skip
     whole = features - features % LANES
     for image in range(n):
         for k in range(outputs):
@@ -20,8 +24,11 @@ def forward_linear(x, x_size, weight, bias, features, outputs, y, y_size, n):  #
 
 
 @kernel
-def backward_linear(dy, dy_size, x, x_size, weight, features, outputs, dweight, dbias, dx, n):  # type: ignore[no-untyped-def]
+def backward_linear(op, state, n):  # type: ignore[no-untyped-def]
     """dweight = dy^T x; dbias = sum over n of dy; dx = dy weight. Shapes: as in the forward pass."""
+    memory, features, outputs, x_size, dy_size = state.memory, op.features, op.k, op.x_size, op.y_size
+    x, dx, dy = part(memory, op.x), part(memory, op.dx), part(memory, op.dy)
+    weight, dweight, dbias = part(memory, op.weight), part(memory, op.dweight), part(memory, op.dbias)
     whole = features - features % LANES
     zero = fill(load(x, 0), x.dtype.type(0))
     for k in range(outputs):
