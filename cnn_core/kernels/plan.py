@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cnn_core.kernels.operations import OPERATION, Operation, State, blocks_of
 from cnn_core.kernels.operations.operation import align
 from cnn_core.kernels.pointer import address
 from cnn_core.kernels.simd import LANES
-from cnn_core.layers import Flatten, Layer, Linear
+from cnn_core.layers import Conv2d, Flatten, Layer, Linear
 
 Shape = tuple[int, ...]
 
@@ -28,7 +29,8 @@ def allocate(
     """Lay the network out for batches of so many images, with copies of its parameters and statistics."""
     order = places(layers, shape)
     one = _Plan(layers, shape, order.size, statistics.size, 1)
-    chunk = min(CHUNK_IMAGES, max(one.wanted, CHUNK_BYTES // (4 * one.per_image)))
+    together = one.images_together()
+    chunk = max(together)
     waits = sum(len(own.passes) > 1 for _, own in blocks_of(layers, shape))
     plan = _Plan(layers, shape, order.size, statistics.size, max(batch, chunk) if waits else chunk)
     state = State(
@@ -41,6 +43,7 @@ def allocate(
     for number, columns in enumerate(plan.rows):
         for name, value in columns.items():
             state.table[name][number] = value
+    state.table["together"] = together
     _link(state, plan.kernels)
     state.memory[: order.size] = parameters[order]
     state.memory[plan.statistics : plan.statistics + statistics.size] = statistics
@@ -99,7 +102,7 @@ class _Plan:
     def __init__(
         self, layers: Sequence[Layer], shape: Shape, parameters: int, statistics: int, slots: int
     ) -> None:
-        self.slots, self.size, self.per_image, self.summed, self.wanted = slots, 0, 0, 0, 1
+        self.slots, self.size, self.per_image, self.summed = slots, 0, 0, 0
         self.offsets: list[int] = []
         self.rows: list[Columns] = []
         self.kernels: list[dict[str, Any]] = []
@@ -110,8 +113,10 @@ class _Plan:
         self.after, self.wants_dx = _last_channels(shape), False
         self.input = self.output = self._place(self.after)
         before = shape
-        for block, operation in blocks_of(layers, shape):
-            before = self._add(block, before, operation)
+        blocks = blocks_of(layers, shape)
+        for (block, operation), (_, following) in pairwise([*blocks, ((), Operation(()))]):
+            overwritten = isinstance(block[-1], Conv2d) and following.overwrites
+            before = self._add(block, before, operation, overwritten)
 
     def numbers(self, count: int) -> int:
         found = self.size
@@ -122,9 +127,6 @@ class _Plan:
         self.per_image += align(count)
         return self.numbers(align(count) * self.slots)
 
-    def together(self, images: int) -> None:
-        self.wanted = max(self.wanted, images)
-
     def sums(self, count: int) -> int:
         self.summed += count
         return self.summed - count
@@ -133,13 +135,27 @@ class _Plan:
         self.offsets += values
         return len(self.offsets) - len(values)
 
-    def _place(self, shape: tuple[int, int, int]) -> Columns:
+    def images_together(self) -> list[int]:
+        """How many images go together through each row: the same up to the next that waits."""
+        least, found = max(1, CHUNK_BYTES // (4 * self.per_image)), list[int]()
+        for number, row in enumerate(self.rows):
+            if not row["waits"]:
+                continue
+            found += self._part(len(found), number, least)
+        return found + self._part(len(found), len(self.rows), least)
+
+    def _part(self, first: int, last: int, least: int) -> list[int]:
+        wanted = [row.get("together", 1) for row in self.rows[first:last]]
+        return [min(CHUNK_IMAGES, max(least, *wanted))] * len(wanted)
+
+    def _place(self, shape: tuple[int, int, int], overwritten: bool = False) -> Columns:
         count = math.prod(shape)
-        y, dy = self.numbers_per_image(count), self.numbers_per_image(count)
+        y = self.numbers_per_image(count)
+        dy = y if overwritten else self.numbers_per_image(count)
         return {"y": y, "dy": dy, "y_size": align(count), "outputs": count}
 
-    def _add(self, block: tuple[Layer, ...], before: Shape, operation: Operation) -> Shape:
-        """Place what runs these layers; return the shape after them."""
+    def _add(self, block: tuple[Layer, ...], before: Shape, operation: Operation, overwritten: bool) -> Shape:
+        """Place what runs these layers, dy where y was if that is overwritten; return the shape after."""
         arrays, kept = list[NDArray[Any]](), 0
         for layer in block:
             arrays += layer.parameters(before, np.random.default_rng(0)).values()
@@ -148,7 +164,7 @@ class _Plan:
         self.before, self.after = self.after, _last_channels(before)
         if not operation.passes:
             return before
-        x, self.output = self.output, self._place(self.after)
+        x, self.output = self.output, self._place(self.after, overwritten)
         names = zip("hwcpqk", (*self.before, *self.after), strict=True)
         bias = self._at + (arrays[0].size if arrays else 0)
         common = dict(names) | {

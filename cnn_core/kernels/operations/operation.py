@@ -35,6 +35,8 @@ def _fields(text: str, kind: type = np.int64) -> list[tuple[str, type]]:
 OPERATION = np.dtype(
     # Its kernels' addresses, 0 where there is none; `waits`: the whole batch must have done what is before.
     _fields("prepare forward backward finish waits number")
+    # How many images go through it together; an operation's columns may say how many it wants.
+    + _fields("together")
     # The shapes (H, W, C) of an image before and (P, Q, K) after it, and how many numbers these have.
     + _fields("h w c p q k inputs outputs")
     # Where in the memory input, output and their gradients begin, and how far apart images are. `wants_dx` is
@@ -101,9 +103,6 @@ class Room(Protocol):
     def numbers_per_image(self, count: int) -> int:
         """Room for so many, for each image in memory, from one cache line to another."""
 
-    def together(self, images: int) -> None:
-        """Say with how many images at a time these kernels are at their best."""
-
     def sums(self, count: int) -> int:
         """Room for so many float64 numbers."""
 
@@ -129,13 +128,14 @@ class Operation:
 
     Of several passes each waits until the whole batch has done the one before, in both directions. `prepare`
     comes before each step, `finish` after its backward passes, both for no images. `columns` adds to the
-    table what this layer alone needs.
+    table what this layer alone needs. One that `overwrites` may leave dx where x was.
     """
 
     passes: tuple[Pass, ...]
     columns: Callable[[Any, Room], Columns] = no_columns
     prepare: Any = None
     finish: Any = None
+    overwrites: bool = False
 
     def kernels(self, number: int) -> dict[str, Any]:
         """Those of one pass, by column; with the first go what is before and after all."""

@@ -176,9 +176,10 @@ def _columns(block: tuple[Layer, ...], room: Room) -> Columns:
     return {**found, "scale": room.numbers(c), "shift": room.numbers(c)}
 
 
-POOLED_BLOCK = Operation((Pass(forward, backward),), _columns, prepare)
+POOLED_BLOCK = Operation((Pass(forward, backward),), _columns, prepare, overwrites=True)
 NORMALISED_POOLED_BLOCK = Operation(
     (Pass(batch_norm2d.sum_batch, hand_back), Pass(forward_normalised, sum_gradient)),
     _columns,
     batch_norm2d.prepare,
+    overwrites=True,
 )

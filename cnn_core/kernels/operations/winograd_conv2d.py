@@ -259,12 +259,12 @@ def columns(layer: Conv2d, room: Room) -> Columns:
     out, edge = SIDE + 1 - layer.size, layer.size - 1
     tile_rows, tile_columns = -(-p // out), -(-q // out)
     rows, pitch = tile_rows * out + edge, (tile_columns * out + edge) * c
-    room.together(-(-TILES // (tile_rows * tile_columns)))
     # A cache line more: steps of a power of 2 would meet in the same place of the cache.
     v_pitch, m_pitch, dm_pitch = (TILES * width + LANES for width in (c, LANES, k))
     u_pitch, turned_pitch = (LANES * width + LANES for width in (c, k))
     found = {
         "size": layer.size, "stride": 1, "padding": layer.padding, "pitch": pitch,
+        "together": -(-TILES // (tile_rows * tile_columns)),
         "out": out, "tile_rows": tile_rows, "tile_columns": tile_columns,
         "v_pitch": v_pitch, "m_pitch": m_pitch, "dm_pitch": dm_pitch,
         "u_pitch": u_pitch, "turned_pitch": turned_pitch,
