@@ -2,18 +2,23 @@
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from cnn_core import engine
+from cnn_core import engine, loop
 from cnn_core.architecture import build_layers, initial_parameters, initial_statistics
 from cnn_core.compilation import load_engine
 from cnn_core.config import Config
 from cnn_core.fuse import fuse
 from cnn_core.kernels import layout
 from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.kernels.operations import blocks_of
+from cnn_core.kernels.pointer import call_operation
 from cnn_core.kernels.simd import part
+from cnn_core.layers import CrossEntropy
+from cnn_core.runner import choose
 
 REPETITIONS = 9
 # By the kind of operation, as cnn_core.fuse numbers them.
@@ -44,12 +49,51 @@ def _repeat(state, what, number, images, labels, times):  # type: ignore[no-unty
             engine.update(state, np.float32(0))
 
 
+@njit
+def _repeat_operation(state, place, number, last, times):  # type: ignore[no-untyped-def]
+    """Run a kernel of the loop so many times, on the images before `last`."""
+    op = state.table[number]
+    for _ in range(times):
+        call_operation(place, op, state, 0, last, True, np.uint64(1))
+
+
+def profile_loop(config: Config, shape: tuple[int, int, int], classes: int) -> list[tuple[str, float]]:
+    """The same of a network that the loop runs; `prepare` and `finish` are once a step."""
+    rng, layers, n = np.random.default_rng(0), build_layers(config, shape, classes), config.batch_size
+    runner: Any = choose(layers, shape, CrossEntropy())
+    runner.begin(initial_parameters(layers, shape, "glorot", rng), initial_statistics(layers, shape), n)
+    state: loop.State = runner._state
+    state.memory[state.x :][: n * state.x_size] = rng.random(n * state.x_size)
+    rows = [
+        "-".join(type(layer).__name__ for layer in block)
+        for block, operation in blocks_of(layers, shape)
+        for _ in operation.passes
+    ]
+    together, found = min(n, state.chunk), []
+    for kind in ("prepare", "forward", "backward", "finish"):
+        order = range(len(rows) - 1, -1, -1) if kind == "backward" else range(len(rows))
+        for number in order:
+            place, of_step = int(state.table[kind][number]), kind in ("prepare", "finish")
+            if place:
+                last, seconds = 0 if of_step else together, []
+                times = max(1, 600 // together)
+                for _ in range(REPETITIONS):
+                    began = time.perf_counter()
+                    _repeat_operation(state, place, number, last, times)
+                    seconds.append((time.perf_counter() - began) / times)
+                found.append(
+                    (f"{kind} {number} {rows[number]}", min(seconds) * (1 if of_step else n / together))
+                )
+    return found
+
+
 def profile(config: Config, shape: tuple[int, int, int], classes: int) -> list[tuple[str, float]]:
-    """Return (part of a step, seconds) in the order of a step, each the median of some repetitions."""
-    load_engine()
+    """Return (part of a step, seconds) in the order of a step, each the least of some repetitions."""
     rng = np.random.default_rng(0)
     network = fuse(build_layers(config, shape, classes), shape)
-    assert network
+    if network is None:
+        return profile_loop(config, shape, classes)
+    load_engine()
     n = config.batch_size
     images = rng.random((n, *shape), dtype=np.float32)
     labels = rng.integers(0, classes, n).astype(np.int32)
@@ -84,17 +128,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--channels", type=int, nargs="+", default=[6, 16])
     parser.add_argument("--kernel", type=int, default=5)
+    parser.add_argument("--padding", type=int, default=0)
+    parser.add_argument("--norm-at", default="first")
     parser.add_argument("--shape", type=int, nargs=3, default=[1, 28, 28], metavar=("C", "H", "W"))
     options = parser.parse_args()
     config = Config(
-        batch_size=options.batch, conv_channels=tuple(options.channels), kernel_size=options.kernel
-    )
+        batch_size=options.batch, conv_channels=tuple(options.channels), kernel_size=options.kernel,
+        padding=options.padding, norm_at=options.norm_at,
+    )  # fmt: skip
     found = profile(config, tuple(options.shape), 10)
     whole = sum(seconds for _, seconds in found)
     print(f"a step of {options.batch} images {options.shape}, conv_channels {options.channels}: us an image")
     for label, seconds in found:
-        print(f"{label:<36} {seconds / options.batch * 1e6:8.2f} {seconds / whole:6.1%}")
-    print(f"{'all':<36} {whole / options.batch * 1e6:8.2f}")
+        print(f"{label:<52} {seconds / options.batch * 1e6:8.2f} {seconds / whole:6.1%}")
+    print(f"{'all':<52} {whole / options.batch * 1e6:8.2f}")
 
 
 if __name__ == "__main__":

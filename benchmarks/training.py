@@ -69,6 +69,9 @@ OTHERS = [
     *(("CIFAR-10 shape, 3x32x32", s) for s in _batches(10, 30, 128, shape=CIFAR)),
     *(("conv_channels [32, 64], kernel 3", s) for s in _batches(1, 10, 128, options=WIDE)),
     ("conv_channels [32, 64], 3x32x32", Setup(30, shape=CIFAR, options=WIDE)),
+    ("[128, 256, 512], kernel 3, padding 1, 3x32x32",
+     Setup(10, shape=CIFAR, images=60, options=PADDED | {"conv_channels": (128, 256, 512)})),
+    ("[256, 256], kernel 5", Setup(10, images=40, options={"conv_channels": (256, 256)})),
 ]  # fmt: skip
 
 
