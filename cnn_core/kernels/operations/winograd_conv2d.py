@@ -76,11 +76,9 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
                 start = fill(load(memory, 0), np.float32(0))
                 if point == ONE:
                     start = load(memory, op.bias + k)
-                _multiply(
-                    memory, op.v + point * op.v_pitch, op.c, 1, count,
-                    memory, op.u + (k // LANES * POINTS + point) * op.u_pitch, LANES, op.c, start,
-                    memory, op.m + point * op.m_pitch, LANES,
-                )  # fmt: skip
+                u = op.u + (k // LANES * POINTS + point) * op.u_pitch
+                v, m = op.v + point * op.v_pitch, op.m + point * op.m_pitch
+                _multiply(memory, v, count, op.c, u, start, m)
             for tile in range(count):
                 image, row, column = _place(op, begin + tile)
                 source, y = op.m + tile * LANES, op.y + image * op.y_size + k
@@ -118,19 +116,15 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
             store(memory, op.dpacked + k, total)
         for c in range(0, op.c, LANES):
             for point in range(POINTS):
-                _add_products(
-                    memory, op.dm + point * op.dm_pitch, op.k, count, op.v + point * op.v_pitch + c, op.c,
-                    op.du + (c // LANES * POINTS + point) * op.turned_pitch, op.k, fresh,
-                )  # fmt: skip
+                dm, v = op.dm + point * op.dm_pitch, op.v + point * op.v_pitch + c
+                du = op.du + (c // LANES * POINTS + point) * op.turned_pitch
+                _add_products(memory, dm, op.k, count, v, op.c, du, fresh)
         if op.wants_dx:
             for c in range(0, op.c, LANES):
                 for point in range(POINTS):
-                    _multiply(
-                        memory, op.dm + point * op.dm_pitch, op.k, 1, count,
-                        memory, op.u_turned + (c // LANES * POINTS + point) * op.turned_pitch, LANES, op.k,
-                        zero,
-                        memory, op.m + point * op.m_pitch, LANES,
-                    )  # fmt: skip
+                    u = op.u_turned + (c // LANES * POINTS + point) * op.turned_pitch
+                    dm, dv = op.dm + point * op.dm_pitch, op.m + point * op.m_pitch
+                    _multiply(memory, dm, count, op.k, u, zero, dv)
                 for tile in range(count):
                     image, row, column = _place(op, begin + tile)
                     add_pixels_back(
@@ -231,26 +225,26 @@ def _transform_sums_back(op, memory, source, row, column, to):  # type: ignore[n
 
 
 @compiled
-def _multiply(a, a_at, a_row, a_step, rows, b, b_at, b_step, steps, start, c, c_at, c_row):  # type: ignore[no-untyped-def]
-    """c[row] = start + sum over t of a[row, t] b[t], a vector each."""
+def _multiply(memory, a_at, rows, steps, b_at, start, c_at):  # type: ignore[no-untyped-def]
+    """c = start + a b. Shapes: a (rows, steps); b (steps, LANES); c (rows, LANES)."""
     for first in range(0, rows, EIGHT):
         own = first_eight(first, rows - 1)
-        places, sums = spread(own, a_at, a_row), fill_tile(start, own)
+        places, sums = spread(own, a_at, steps), fill_tile(start, own)
         for t in range(steps):
-            sums = add_fetched(sums, a, places, t * a_step, None, load(b, b_at + t * b_step))
-        store_tile(c, spread(own, c_at, c_row), sums)
+            sums = add_fetched(sums, memory, places, t, None, load(memory, b_at + t * LANES))
+        store_tile(memory, spread(own, c_at, LANES), sums)
 
 
 @compiled
-def _add_products(memory, a_at, a_step, steps, b_at, b_step, c_at, rows, fresh):  # type: ignore[no-untyped-def]
-    """c[row] += sum over t of a[t, row] b[t]; or = where c is `fresh`."""
+def _add_products(memory, a_at, rows, steps, b_at, b_step, c_at, fresh):  # type: ignore[no-untyped-def]
+    """c += a^T b, or = where it is `fresh`. Shapes: a (steps, rows); b (steps, LANES); c (rows, LANES)."""
     zero = fill(load(memory, 0), np.float32(0))
     for first in range(0, rows, EIGHT):
         own = first_eight(first, rows - 1)
         places, to = spread(own, a_at, 1), spread(own, c_at, LANES)
         sums = fill_tile(zero, own) if fresh else load_tile(memory, to)
         for t in range(steps):
-            sums = add_fetched(sums, memory, places, t * a_step, None, load(memory, b_at + t * b_step))
+            sums = add_fetched(sums, memory, places, t * rows, None, load(memory, b_at + t * b_step))
         store_tile(memory, to, sums)
 
 
