@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-PARTS = ("training", "study", "sweeps", "estimator")
+PARTS = ("training", "study", "sweeps", "estimator", "page")
 
 
 def main() -> None:

@@ -91,6 +91,14 @@ def test_every_panel_is_drawn_without_an_error_or_a_request(tab: Tab) -> None:
     assert tab.run("page.plots.every(plot => plot.drawn)")
 
 
+def test_pictures_are_drawn_before_they_are_scrolled_to_but_for_surfaces(tab: Tab) -> None:
+    tab.page.wait_for_function("performance.getEntriesByName('drawn').length === 1")
+    assert tab.run("page.plots.every(plot => plot.drawn !== plot.spatial)")
+    marks = tab.run("performance.getEntriesByType('mark').map(mark => mark.name)")
+    assert marks == ["readable", "ready", "drawn"]  # what benchmarks.page measures
+    assert tab.run("scrollY") == 0
+
+
 def test_the_answer_is_read_without_a_script(browser: Any, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

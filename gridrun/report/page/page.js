@@ -23,6 +23,7 @@ const ARRAYS = {
 };
 
 function bytesOf(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64); // of 2025
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -262,6 +263,7 @@ function marksOf(plot, row, style) {
 function draw(plot) {
   if (!window.Plotly) return;
   const built = plot.build();
+  plot.empty = !built;
   if (!built) return;
   plot.own = built.data.length;
   const marks = [marksOf(plot, page.hovered, MARKS.hover), marksOf(plot, page.pinned, MARKS.pin)];

@@ -10,11 +10,24 @@ const VIRIDIS = [
 
 page.parallel = (table) => {
   const canvas = document.getElementById("parallel");
-  const view = { canvas, table, axes: axesOf(), base: null };
-  const redraw = () => drawLines(view);
+  const view = { canvas, table, axes: axesOf(), base: null, seen: false, asked: 0 };
+  // Once a frame, and only what is looked at: 3,000 lines take a tenth of a second.
+  const redraw = () => {
+    cancelAnimationFrame(view.asked);
+    if (page.printing) drawLines(view);
+    else if (view.seen) view.asked = requestAnimationFrame(() => drawLines(view));
+  };
   page.redrawParallel = redraw;
   page.listeners.push(() => highlight(view));
   new ResizeObserver(redraw).observe(canvas);
+  const watcher = new IntersectionObserver(
+    ([entry]) => {
+      view.seen = entry.isIntersecting;
+      redraw();
+    },
+    { rootMargin: "150px" },
+  );
+  watcher.observe(canvas);
   brush(view);
   recallBrushes(view);
 };
