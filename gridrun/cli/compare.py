@@ -1,17 +1,15 @@
 """`gridrun compare`: two sweeps side by side."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gridrun.cli.complete import complete_sweep
 from gridrun.cli.printing import say, write
 from gridrun.errors import EnvironmentFault
-
-
-def _sweep(name: str, words: str) -> Any:
-    return typer.Argument(metavar=name, readable=False, help=words, autocompletion=complete_sweep)
 
 
 def compare(
@@ -26,12 +24,16 @@ def compare(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", readable=False, help="All pairs, as a CSV; - is stdout.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="A page to look at: report.html of two sweeps."),
+    ] = None,
 ) -> None:
     """Two sweeps where their combinations meet: which is better, and what is beyond noise.
 
     \b
     gridrun compare results/first results/second
-    gridrun compare results/first results/second --csv pairs.csv
+    gridrun compare results/first results/second --csv pairs.csv --page compared.html
     """
     from rich.console import Console
 
@@ -55,7 +57,19 @@ def compare(
         console.print(table(found, top, console.width))
     write(drawn.get())
     if csv is not None:
-        try:
+        with _faults(csv):
             csv.write_text(as_csv(found), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise EnvironmentFault(f"{csv}: cannot be written ({error.strerror})") from None
+    if page is not None:
+        from gridrun.report.page.versus import write_comparison
+
+        with _faults(page):
+            write_comparison(found, (one, other), page)
+        say(f"wrote {page}")
+
+
+@contextmanager
+def _faults(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(f"{file}: cannot be written ({error.strerror})") from None

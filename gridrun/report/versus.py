@@ -29,13 +29,13 @@ def tell(found: Compared) -> Iterator[str]:
         )
     if found.differ:
         told = (
-            f"{visible(name)} {_known(one)} in A, {_known(other)} in B"
+            f"{visible(name)} {known_or_unsaid(one)} in A, {known_or_unsaid(other)} in B"
             for name, (one, other) in found.differ.items()
         )
         yield "They differ in " + "; ".join(told) + "."
     better, worse, equal = found.better()
     finite = [m.difference for m in found.meetings if math.isfinite(m.difference)]
-    mean = f", on average {_signed(sum(finite) / len(finite))} {metric}" if finite else ""
+    mean = f", on average {signed(sum(finite) / len(finite))} {metric}" if finite else ""
     met = f" in {', '.join(map(visible, found.on))}" if found.on else ""
     yield (
         f"{many(len(found.meetings), 'pair')} of combinations agree{met}: B is better in {better},"
@@ -56,19 +56,10 @@ def tell(found: Compared) -> Iterator[str]:
 
 def table(found: Compared, top: int, width: int) -> RenderableType:
     """The `top` pairs, the best of either sweep first; a line for each where a table is too wide."""
-    shown = _ranked(found)[:top]
-    names = [name for name in _names(found) if len({_text(m, name) for m in found.meetings}) > 1]
-    heads = ["A", "B", "B - A", *(["p"] if found.replicates else [])]
-    told = show_metrics([m.one for m in shown] + [m.other for m in shown])
-    rows = []
-    for place, meeting in enumerate(shown):
-        row = [_text(meeting, name) for name in names]
-        row += [told[place], told[len(shown) + place], _signed(meeting.difference)]
-        row += [f"{meeting.p:.3f}" if math.isfinite(meeting.p) else ""] if found.replicates else []
-        rows.append(row)
+    names, heads, rows = rows_of(found, top)
     header = [*names, *heads]
-    more = len(found.meetings) > len(shown)
-    below = [f"{len(shown)} of {len(found.meetings):,}; --csv FILE writes all"] * more
+    more = len(found.meetings) > len(rows)
+    below = [f"{len(rows)} of {len(found.meetings):,}; --csv FILE writes all"] * more
     if least_width(header, rows) > width:
         lines = (
             ", ".join(f"{visible(n)} {v}" for n, v in zip(header, row, strict=True) if v) for row in rows
@@ -86,9 +77,24 @@ def table(found: Compared, top: int, width: int) -> RenderableType:
     return drawn
 
 
+def rows_of(found: Compared, top: int) -> tuple[list[str], list[str], list[list[str]]]:
+    """The names of what varies, of the figures beside it, and the `top` pairs as shown."""
+    shown = ranked(found)[:top]
+    names = [name for name in names_of(found) if len({_text(m, name) for m in found.meetings}) > 1]
+    heads = ["A", "B", "B - A", *(["p"] if found.replicates else [])]
+    told = show_metrics([m.one for m in shown] + [m.other for m in shown])
+    rows = []
+    for place, meeting in enumerate(shown):
+        row = [_text(meeting, name) for name in names]
+        row += [told[place], told[len(shown) + place], signed(meeting.difference)]
+        row += [f"{meeting.p:.3f}" if math.isfinite(meeting.p) else ""] if found.replicates else []
+        rows.append(row)
+    return names, heads, rows
+
+
 def as_csv(found: Compared) -> str:
     """All pairs, with texts as in cells.csv: the parameters, both metrics, the difference, common runs, p."""
-    names, text = _names(found), io.StringIO()
+    names, text = names_of(found), io.StringIO()
     mixed = {
         name: not all(isinstance(meeting.params.get(name), str) for meeting in found.meetings)
         for name in names
@@ -98,18 +104,20 @@ def as_csv(found: Compared) -> str:
             *(text_of(m.params[name], mixed[name]) if name in m.params else "" for name in names),
             *(m.one, m.other, m.difference, m.runs, m.p if math.isfinite(m.p) else ""),
         )
-        for m in _ranked(found)
+        for m in ranked(found)
     )
     write_rows(text, [*names, "A", "B", "difference", "runs", "p"], rows)
     return text.getvalue()
 
 
-def _ranked(found: Compared) -> list[Meeting]:
+def ranked(found: Compared) -> list[Meeting]:
+    """All pairs, the best of either sweep first."""
     mode = found.one.spec.mode
     return sorted(found.meetings, key=lambda m: -max(merit(m.one, mode), merit(m.other, mode)))
 
 
-def _names(found: Compared) -> list[str]:
+def names_of(found: Compared) -> list[str]:
+    """All that varies in either sweep."""
     return list(dict.fromkeys(name for meeting in found.meetings for name in meeting.params))
 
 
@@ -117,9 +125,11 @@ def _text(meeting: Meeting, name: str) -> str:
     return show(meeting.params[name]) if name in meeting.params else ""
 
 
-def _known(value: object) -> str:
+def known_or_unsaid(value: object) -> str:
+    """A fixed parameter's value to read."""
     return "unsaid" if value is NOWHERE else show(value)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A difference to read."""
     return ("+" if value > 0 else "") + (show_metric(value) if math.isfinite(value) else "")

@@ -26,7 +26,7 @@ class Meeting:
 
     params: what the two combinations have, of all that varies in either sweep. one, other: their metrics, as
     ranked; where replicates are in common, the mean of these. runs: how many both have. p: of the difference
-    between these, adjusted by Holm over all meetings; NaN of fewer than two.
+    between these, adjusted by Holm over all meetings; NaN of fewer than two. cells: the id of either's first.
     """
 
     params: Params
@@ -34,6 +34,7 @@ class Meeting:
     other: float
     runs: int
     p: float
+    cells: tuple[str, str]
 
     @property
     def difference(self) -> float:
@@ -107,6 +108,7 @@ def compare(one: Aggregate, other: Aggregate) -> Compared:
     overlap = max(overlap_of(one), overlap_of(other))
     p = adjust(np.array([_p(runs[0][a], runs[1][b], overlap) for a, b in pairs]), len(pairs))
     ranked = [each.best[each.names.metric].to_numpy(float) for each in (one, other)]
+    ids = [each.best[each.names.cell].tolist() for each in (one, other)]
     meetings = []
     for (a, b), adjusted in zip(pairs, p, strict=True):
         params = {name: value for name, value in {**rows[0][a], **rows[1][b]}.items() if name in names}
@@ -114,7 +116,8 @@ def compare(one: Aggregate, other: Aggregate) -> Compared:
         both = ranked[0][a], ranked[1][b]
         if axes and there.any():
             both = mean(runs[0][a][there].tolist()), mean(runs[1][b][there].tolist())
-        meetings.append(Meeting(params, float(both[0]), float(both[1]), int(there.sum()), float(adjusted)))
+        runs_in_both, cells = int(there.sum()), (ids[0][a], ids[1][b])
+        meetings.append(Meeting(params, float(both[0]), float(both[1]), runs_in_both, float(adjusted), cells))
     return Compared(one, other, on, differ, axes, tuple(meetings))
 
 

@@ -66,7 +66,7 @@ function columnsOf() {
   const best = data.mode === "min";
   columns.push({ name: data.metric, own: true, up: best, text: page.metric, key: (row) => data.mean[row] });
   for (const [name, values] of Object.entries(data.metrics)) {
-    const lower = /loss|error|rmse|mae|mse|perplexity/i.test(name);
+    const lower = data.less?.includes(name) ?? /loss|error|rmse|mae|mse|perplexity/i.test(name);
     columns.push({ name, up: lower, text: (row) => page.tell(values[row]), key: (row) => values[row] });
   }
   if (data.seconds) {
@@ -285,7 +285,7 @@ function showPin() {
     const dt = Object.assign(document.createElement("dt"), { textContent: name });
     list.append(dt, Object.assign(document.createElement("dd"), { textContent: text }));
   };
-  tell("rank", `${page.ranked.place[row] + 1} of ${data.count}`);
+  tell("rank", `${page.ranked.place[row] + 1} of ${data.count.toLocaleString("en")}`);
   for (const axis of data.axes) if (!axis.zip && axis.codes[row] >= 0) tell(axis.name, page.value(axis, row));
   for (const [name, values] of Object.entries(data.metrics))
     if (!Number.isNaN(values[row])) tell(name, page.tell(values[row]));
@@ -293,7 +293,8 @@ function showPin() {
   for (let run = 0; run < data.repeats; run++) {
     const cell = row * data.repeats + run;
     const value = data.runs ? page.tell(data.runs[cell]) : "";
-    tell(data.repeats > 1 ? `run ${run + 1}` : "cell", [page.cell(cell), value].filter(Boolean).join("  "));
+    const called = data.called ? `cell of ${data.called[run]}` : data.repeats > 1 ? `run ${run + 1}` : "cell";
+    tell(called, [page.cell(cell), value].filter(Boolean).join("  "));
   }
   box.replaceChildren(close, heading, list);
   drawPinned(box, row);
@@ -317,9 +318,13 @@ function drawPinned(box, row) {
 }
 
 function tellLog(box, row) {
-  const log = page.table.told.logs[page.curveOf(row)];
-  const command = `gridrun show ${page.id(row)} ${page.table.told.directory}`;
+  const { logs, directories } = page.table.told;
+  const log = logs[page.curveOf(row)];
+  // Of a comparison a cell in either sweep.
+  const commands = directories.map(
+    (directory, i) => `$ gridrun show ${page.cell(row * page.data.repeats + i)} ${directory}`,
+  );
   const text = document.createElement("pre");
-  text.textContent = log ? `${log}\n\n$ ${command}` : `$ ${command}`;
+  text.textContent = [log ? `${log}\n` : "", ...commands].filter(Boolean).join("\n");
   box.append(text);
 }

@@ -3,7 +3,8 @@
 from typing import Any
 
 from gridrun.outcome import Failure
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 from gridrun.terminal import visible
 
 MOST_LOGS = 200  # of the best, and of those that failed
@@ -34,7 +35,7 @@ def _example(source: Source) -> str:
 
 
 def _data(source: Source) -> dict[str, Any]:
-    return {"logs": _logs(source), "directory": visible(str(source.store.directory))}
+    return {"logs": _logs(source), "directories": [visible(str(source.store.directory))]}
 
 
 def _logs(source: Source) -> dict[str, str]:

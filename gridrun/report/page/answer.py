@@ -3,7 +3,8 @@
 from typing import Any
 
 from gridrun.cell import as_given
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 from gridrun.report.sentences import tell
 from gridrun.report.tables import note_on, rows_of
 from gridrun.report.views.steps import as_toml

@@ -32,7 +32,9 @@ function drawCurves(told) {
   const rankOf = (row) => seen.get(page.curveOf(row));
   const valuesOf = (row) => curves[page.curveOf(row)]?.metrics[metric];
   const clip = (value) =>
-    value === null || metric !== 0 ? value : Math.min(told.range[1], Math.max(told.range[0], value));
+    value === null || metric !== 0
+      ? value
+      : Math.min(page.data.range[1], Math.max(page.data.range[0], value));
   const at = (row) => {
     const curve = curves[page.curveOf(row)];
     return curve ? { x: curve.epochs, y: valuesOf(row)[0].map(clip) } : null;
@@ -143,7 +145,7 @@ function drawSeconds(told) {
     page.measured().filter((row) => seconds[row] > 0),
     told.most,
   );
-  const clip = (value) => Math.min(told.range[1], Math.max(told.range[0], value));
+  const clip = (value) => Math.min(page.data.range[1], Math.max(page.data.range[0], value));
   const at = (row) =>
     seconds[row] > 0 && page.data.state[row] === 0 ? { x: [seconds[row]], y: [clip(mean[row])] } : null;
   page.picture(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from gridrun.report.captions import join
-from gridrun.report.page.source import Panel, Source, known
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source, known
 from gridrun.report.pictures.curves import label
 from gridrun.report.sentences import duration
 from gridrun.report.views.histories import gather_histories
@@ -42,12 +43,10 @@ def _data(source: Source) -> dict[str, Any]:
     result = source.result
     row = {tuple(pair): i for i, pair in enumerate(source.pairs[:200_000].tolist())}
     front = [row[tuple(pair)] for pair in source.costs.front.tolist()[:MOST_FRONT] if tuple(pair) in row]
-    found = range_of(source.mean, result.spec.mode)
     return {
         "histories": gather_histories(result, source.store),
         "metrics": [visible(name) for name in result.recorded],
         "front": front,
-        "range": [found.low, found.high],
         "most": MOST_DOTS,
         "agreements": [
             [a.budget, known(a.correlation)] for a in (source.answer.budgets if source.answer else ())

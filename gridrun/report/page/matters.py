@@ -4,7 +4,8 @@ from math import prod
 from typing import Any
 
 from gridrun.report.csv import rows_of_effects
-from gridrun.report.page.source import Panel, Source, known
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source, known
 from gridrun.terminal import visible
 
 SHOWN = 12

@@ -29,7 +29,7 @@ page.panels.pairs = (told) => {
   let found = null;
   const plot = page.picture(
     element,
-    () => drawPair(chosen, found, told.range),
+    () => drawPair(chosen, found, page.data.range),
     (row) => placeOf(chosen, row),
   );
 

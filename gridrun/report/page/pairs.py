@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 from gridrun.report.views.pairs import rank_pairs
 from gridrun.report.views.ranges import range_of
 from gridrun.terminal import visible
@@ -18,11 +19,7 @@ def _fill(source: Source) -> dict[str, Any]:
 
 
 def _data(source: Source) -> dict[str, Any]:
-    found = range_of(source.mean, source.result.spec.mode)
-    return {
-        "first": [[visible(one), visible(other)] for one, other, _ in rank_pairs(source.result)],
-        "range": [found.low, found.high],
-    }
+    return {"first": [[visible(one), visible(other)] for one, other, _ in rank_pairs(source.result)]}
 
 
 PANEL = Panel("pairs", "Pairs", _fill, _data)

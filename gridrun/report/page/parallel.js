@@ -18,6 +18,7 @@ page.parallel = (table) => {
     else if (view.seen) view.asked = requestAnimationFrame(() => drawLines(view));
   };
   page.redrawParallel = redraw;
+  page.drawParallel = () => view.base || drawLines(view);
   page.listeners.push(() => highlight(view));
   new ResizeObserver(redraw).observe(canvas);
   const watcher = new IntersectionObserver(
@@ -43,7 +44,7 @@ function axesOf() {
       ticks: page.thin(axis.order, 6).map((code) => [place[code] / most, page.clip(axis.values[code], 9)]),
     };
   });
-  const [low, high] = data.panels.pairs.range;
+  const [low, high] = data.range;
   axes.push({
     name: data.metric,
     at: (row) =>

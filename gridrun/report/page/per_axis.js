@@ -7,8 +7,8 @@ page.panels.per_axis = (told) => {
     const place = page.places(axis);
     const at = (row) =>
       axis.codes[row] < 0 ? null : { x: [place[axis.codes[row]]], y: [clip(page.data.mean[row])] };
-    const clip = (value) => Math.min(told.range[1], Math.max(told.range[0], value));
-    page.picture(element, () => drawAxis(axis, line, rows, place, told.range, clip), at);
+    const clip = (value) => Math.min(page.data.range[1], Math.max(page.data.range[0], value));
+    page.picture(element, () => drawAxis(axis, line, rows, place, page.data.range, clip), at);
   }
 };
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from gridrun.report.captions import show
-from gridrun.report.page.source import Panel, Source, known
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source, known
 from gridrun.report.views.lines import lines_of
 from gridrun.report.views.ranges import range_of
 from gridrun.terminal import visible
@@ -45,8 +46,7 @@ def _fill(source: Source) -> dict[str, Any]:
 
 
 def _data(source: Source) -> dict[str, Any]:
-    found = range_of(source.mean, source.result.spec.mode)
-    return {"lines": _lines(source), "range": [found.low, found.high], "most": MOST_DOTS}
+    return {"lines": _lines(source), "most": MOST_DOTS}
 
 
 PANEL = Panel("per_axis", "Per axis", _fill, _data)

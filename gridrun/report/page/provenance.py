@@ -6,7 +6,8 @@ from typing import Any
 from gridrun.command import write_command
 from gridrun.directory import last_command
 from gridrun.report.captions import mixed
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 
 MOST_PLACES = 10
 

@@ -6,7 +6,7 @@ stand side by side in grid order.
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from gridrun.grid import Axis
 from gridrun.report.captions import show
 from gridrun.report.summary import summarise
 from gridrun.report.views.lines import deviations
+from gridrun.report.views.ranges import range_of
 from gridrun.report.views.scales import drawable, scale
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.answer import Answer
@@ -101,6 +102,7 @@ class Source:
     def data(self) -> dict[str, Any]:
         """What every panel of the page shares: axes, choices, cells."""
         result = self.result
+        shown = range_of(self.mean, result.spec.mode)
         told: dict[str, Any] = {
             "name": result.spec.name,
             "metric": visible(result.spec.metric),
@@ -109,11 +111,12 @@ class Source:
             "repeats": self.repeats,
             "replicates": [_values(axis) for axis in result.spec.grid.replicates],
             "axes": [self._axis(axis) for axis in self.axes],
+            "range": [shown.low, shown.high],
             "states": list(STATES),
             "state": pack(self.states),
             "mean": pack(numbers(self.mean)),
             "combination": pack(self._combinations.astype(np.int32)),
-            "ids": base64.b64encode(b"".join(map(_half, self.ids))).decode(),
+            "ids": tell_ids(self.ids),
             "best": self._rows([self.answer.best.cell] if self.answer else []),
             "tied": self._rows([pick.cell for pick in self._ties]),
             "metrics": self._metrics(),
@@ -140,20 +143,12 @@ class Source:
         return [self.row_of[cell] for cell in cells if cell in self.row_of]
 
     def _axis(self, axis: Axis) -> dict[str, Any]:
-        layout = self.result.layout
-        zipped = {member.name for z in self.result.spec.grid.zips for member in z.members}
-        placed = scale(axis, len(axis.values))
-        kind = np.int16 if len(axis.values) < 30_000 else np.int32
-        every = [float(p) for _, p in sorted(zip(placed.kept, placed.positions.tolist(), strict=True))]
+        layout, zips = self.result.layout, self.result.spec.grid.zips
         return {
-            **_values(axis),
-            "label": visible(placed.label),
-            "member": axis.name in zipped,
-            "zip": axis.name in {z.name for z in self.result.spec.grid.zips},
+            **tell_axis(axis, self.codes_of(axis.name)),
+            "member": axis.name in {member.name for z in zips for member in z.members},
+            "zip": axis.name in {z.name for z in zips},
             "budget": layout.budget is not None and axis.name == layout.budget.name,
-            "order": list(placed.kept),
-            "at": every,
-            "codes": pack(self.codes_of(axis.name).astype(kind)),
         }
 
     def _metrics(self) -> dict[str, Any]:
@@ -170,10 +165,25 @@ class Source:
 MOST_NUMBERS = 200_000  # of other metrics in a page
 
 
-def _half(name: str) -> bytes:
-    # 48 of 64 bits: `gridrun show` takes the beginning of an id. Of 100,000 two begin alike in one sweep of
-    # 56,000.
-    return bytes.fromhex(name[:12])
+def tell_ids(ids: Iterable[str]) -> str:
+    """Cells' ids as the script reads them: 48 of 64 bits, as `gridrun show` takes the beginning of one.
+
+    Of 100,000 two begin alike in one sweep of 56,000.
+    """
+    return base64.b64encode(b"".join(bytes.fromhex(name[:12]) for name in ids)).decode()
+
+
+def tell_axis(axis: Axis, codes: npt.NDArray[Any]) -> dict[str, Any]:
+    """An axis as the script reads it; `codes` has the place of every row's value, -1 where it has none."""
+    placed = scale(axis, len(axis.values))
+    kind = np.int16 if len(axis.values) < 30_000 else np.int32
+    return {
+        **_values(axis),
+        "label": visible(placed.label),
+        "order": list(placed.kept),
+        "at": [float(p) for _, p in sorted(zip(placed.kept, placed.positions.tolist(), strict=True))],
+        "codes": pack(codes.astype(kind)),
+    }
 
 
 def _values(axis: Axis) -> dict[str, Any]:
@@ -202,13 +212,3 @@ def pack(values: npt.NDArray[Any]) -> dict[str, str]:
 def known(value: float) -> float | None:
     """A number for JSON, which has no NaN."""
     return float(value) if math.isfinite(value) else None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A section of the page: `<name>.html` says `fill`, and `<name>.js`, where there is one, draws `data`."""
-
-    name: str
-    title: str
-    fill: Callable[[Source], Mapping[str, Any]]
-    data: Callable[[Source], Any] | None = None

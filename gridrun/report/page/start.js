@@ -33,11 +33,14 @@ const MOST_AHEAD = 16;
 // Other pictures are drawn while there is nothing else to do, so that none is waited for when it is scrolled to.
 function drawAhead() {
   const next = page.plots.slice(0, MOST_AHEAD).find((plot) => !plot.drawn && !plot.spatial && !plot.empty);
+  const idle = window.requestIdleCallback ?? ((go) => setTimeout(go, 30));
   if (!next) {
-    performance.mark("drawn");
+    idle(() => {
+      page.drawParallel?.();
+      performance.mark("drawn");
+    });
     return;
   }
-  const idle = window.requestIdleCallback ?? ((go) => setTimeout(go, 30));
   idle(() => {
     page.drawAll((plot) => plot === next);
     drawAhead();

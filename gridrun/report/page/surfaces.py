@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from gridrun.report.captions import selected_on, show, show_metric
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 from gridrun.report.views.scales import Scale, drawable
 from gridrun.report.views.sight import choose_view
 from gridrun.report.views.surfaces import Surface, beyond, heading, surfaces, undrawn, z_range

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gridrun.report.page.source import Panel, Source
+from gridrun.report.page.rendering import Panel
+from gridrun.report.page.source import Source
 from gridrun.report.sentences import duration
 from gridrun.report.views.steps import find_steps
 
