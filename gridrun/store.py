@@ -359,12 +359,20 @@ class Store:
 
     def output_of(self, trajectory: str) -> Output | None:
         """What a trajectory printed when it ran last; None if nothing, or if it is damaged."""
-        with _faults(self.directory):
-            query = "SELECT text, size, crc FROM output WHERE trajectory = ?"
-            row = self._db.execute(query, (trajectory,)).fetchone()
-        if row is None or row[2] != _crc(trajectory, *row[:2]) or type(row[1]) is not int:
-            return None
-        return Output(_text(row[0]), row[1])
+        return next((output for _, output in self.outputs_of([trajectory])), None)
+
+    def outputs_of(self, trajectories: Iterable[str]) -> Iterator[tuple[str, Output]]:
+        """Yield (trajectory, what it printed) of those that printed anything, in the order asked for."""
+        query = "SELECT trajectory, text, size, crc FROM output"
+        for names in _chunks(trajectories):
+            with _faults(self.directory):
+                rows = self._db.execute(query + _among(names), names).fetchall()
+            found = {
+                _text(name): Output(_text(text), size)
+                for name, text, size, crc in rows
+                if crc == _crc(name, text, size) and type(size) is int
+            }
+            yield from ((name, found[name]) for name in names if name in found)
 
     def run_of(self, trajectory: str) -> dict[str, str]:
         """When and on what a trajectory ran last: finished_at, wall_s and the session's environment."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridrun.cell import Identity, Params
-from gridrun.outcome import Failure, Outcome
+from gridrun.outcome import Failure, Outcome, Output
 from gridrun.report import write_live_page
 from gridrun.spec import Spec
 from gridrun.store import Store
@@ -37,11 +37,15 @@ def fill(directory: Path, text: str, score: Any) -> Path:
         values = [score(params, k) for k in epochs]
         if None in values:
             trace = 'Traceback (most recent call last):\n  File "mine.py", line 3, in train\nValueError: <no>'
-            outcomes.append(Outcome(name, params, [], Failure("ValueError: <no>", trace), 0.1))
+            printed = Output("about to <i>fail</i>", 20)
+            outcomes.append(
+                Outcome(name, params, [], Failure("ValueError: <no>", trace), 0.1, output=printed)
+            )
         else:
             history = [{"score": value, "loss": 1 / k} for k, value in zip(epochs, values, strict=True)]
             seconds = [0.1 * k for k in epochs]
-            outcomes.append(Outcome(name, params, history, None, seconds[-1], seconds))
+            printed = Output(f"cell number {index}\n", 20)
+            outcomes.append(Outcome(name, params, history, None, seconds[-1], seconds, output=printed))
     directory /= "sweep"
     with Store.write(directory) as store:
         store.begin(text, identity, {"split": "test"}, {})
@@ -255,6 +259,55 @@ def test_a_click_pins_parameters_curve_and_command_and_the_address_keeps_it(
     other.page.wait_for_selector("#pin", state="hidden")
     assert "cell=" not in other.run("location.hash")
     other.close()
+
+
+def test_a_pinned_choice_beyond_what_is_drawn_has_its_curve_its_log_and_its_traceback(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridrun.report.views.histories.MOST_CURVES", 1)  # of 16 six are drawn
+    tab = Tab(browser, fill(tmp_path, STUDY, hill))
+    drawn = "row => page.curveOf(row) in page.data.panels.budget.histories.curves"
+    rows = tab.run("Array.from(page.ranked.order)")
+    done, failed = (
+        [row for row in rows if (tab.run("row => page.data.state[row]", row) == 0) is whole]
+        for whole in (True, False)
+    )
+    beyond = [row for row in done if not tab.run(drawn, row)]
+    assert beyond
+    tab.run("row => page.pin(row)", beyond[0])
+    tab.page.wait_for_selector("#pin .js-plotly-plot")
+    assert len(tab.run("document.querySelector('#pin .plot').data[0].y")) == 4
+    assert (
+        f"cell number {2 * tab.run('row => page.data.combination[row]', beyond[0])}"
+        in tab.page.inner_text("#pin .printed")
+    )
+    assert tab.page.query_selector("#pin .failed") is None
+    tab.run("row => page.pin(row)", failed[-1])
+    tab.page.wait_for_selector("#pin .failed")
+    assert "in train\nValueError: <no>" in tab.page.inner_text("#pin .failed")
+    assert tab.page.inner_text("#pin .printed") == "about to <i>fail</i>"
+    assert "Left out" not in tab.page.inner_text("#all_cells")
+    assert tab.errors == []
+    tab.close()
+
+
+def test_what_a_page_has_no_room_for_is_told(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridrun.report.views.logs.MOST_PRINTED", 45)
+    monkeypatch.setattr("gridrun.report.views.logs.MOST_TOLD", 60)  # one reason, no traceback
+    monkeypatch.setattr("gridrun.report.views.histories.PINNED_NUMBERS", 10)
+    tab = Tab(browser, fill(tmp_path, STUDY, hill))
+    words = tab.page.inner_text("#all_cells")
+    assert (
+        "Left out of this page: the curves of all but 3 combinations; what 14 combinations printed" in words
+    )
+    assert "why" not in words
+    tab.run("page.pin(page.ranked.order.at(-1))")
+    tab.page.wait_for_selector("#pin .failed")
+    assert tab.page.inner_text("#pin .failed") == "ValueError: <no>"
+    assert "left out" in tab.page.inner_text("#pin .printed")
+    tab.close()
 
 
 def test_all_cells_are_filtered_as_they_are_called_and_sorted_the_best_first(tab: Tab) -> None:

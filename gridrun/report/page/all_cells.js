@@ -13,6 +13,8 @@ const COMPARE = {
 page.panels.all_cells = (told) => {
   const table = { told, columns: columnsOf(), rows: page.ranked.order, brushes: {}, sort: null, up: false };
   page.table = table;
+  if (told.logs)
+    for (const kind of Object.keys(told.logs.of)) told.logs.of[kind] = unpack(told.logs.of[kind]);
   const box = document.getElementById("cells");
   const field = document.getElementById("filter");
   headings(table);
@@ -301,8 +303,17 @@ function showPin() {
   tellLog(box, row);
 }
 
+// A curve of the metric: as the budget's picture has it, or else one kept for this.
+function curveOfPinned(row) {
+  const drawn = page.historyOf?.(row);
+  if (drawn) return drawn;
+  const { curves } = page.table.told;
+  const found = curves?.curves[page.curveOf(row)];
+  return found && { name: curves.name, x: curves.epochs[found[0]], y: found.slice(1) };
+}
+
 function drawPinned(box, row) {
-  const curve = page.historyOf?.(row);
+  const curve = curveOfPinned(row);
   if (!curve || curve.x.length < 2 || !window.Plotly) return;
   const element = Object.assign(document.createElement("div"), { className: "plot" });
   box.append(element);
@@ -317,14 +328,22 @@ function drawPinned(box, row) {
   Plotly.newPlot(element, [trace], layout, { displayModeBar: false, responsive: true });
 }
 
+// Why it failed, what it printed, and the command that tells all of it.
 function tellLog(box, row) {
   const { logs, directories } = page.table.told;
-  const log = logs[page.curveOf(row)];
+  for (const [kind, title] of [
+    ["failed", "Why it failed"],
+    ["printed", "What it printed last"],
+  ]) {
+    const number = logs ? logs.of[kind][page.curveOf(row)] : -1;
+    if (number === -1) continue;
+    box.append(Object.assign(document.createElement("h4"), { textContent: title }));
+    const text = number < 0 ? "left out, as this page would be too large" : logs[kind][number];
+    box.append(Object.assign(document.createElement("pre"), { className: kind, textContent: text }));
+  }
   // Of a comparison a cell in either sweep.
   const commands = directories.map(
     (directory, i) => `$ gridrun show ${page.cell(row * page.data.repeats + i)} ${directory}`,
   );
-  const text = document.createElement("pre");
-  text.textContent = [log ? `${log}\n` : "", ...commands].filter(Boolean).join("\n");
-  box.append(text);
+  box.append(Object.assign(document.createElement("pre"), { textContent: commands.join("\n") }));
 }

@@ -1,14 +1,10 @@
-"""All cells: a table to filter and sort, parallel coordinates above it, and what a pinned one printed."""
+"""All cells: a table to filter and sort, parallel coordinates above it, and what a pinned one shows."""
 
 from typing import Any
 
-from gridrun.outcome import Failure
 from gridrun.report.page.rendering import Panel
-from gridrun.report.page.source import Source
-from gridrun.terminal import visible
-
-MOST_LOGS = 200  # of the best, and of those that failed
-MOST_LOG = 2_000  # characters of one, its end
+from gridrun.report.page.source import Source, pack
+from gridrun.terminal import many, visible
 
 
 def _fill(source: Source) -> dict[str, Any]:
@@ -18,7 +14,23 @@ def _fill(source: Source) -> dict[str, Any]:
         "cells": len(source.result.cells),
         "replicates": " and ".join(axis.name for axis in grid.replicates),
         "example": _example(source),
+        "left_out": _left_out(source),
     }
+
+
+def _left_out(source: Source) -> str:
+    """What a pinned choice may lack, as the page would be too large."""
+    numbers, detailed = source.logs["by_combination"], source.detailed
+    printed, failed = (int((numbers[name][detailed] == -2).sum()) for name in ("printed", "failed"))
+    beyond = len(numbers["printed"]) - len(detailed)
+    told = [
+        f"the curves of all but {len(source.pinned['curves']):,} combinations" * (not source.pinned["whole"]),
+        f"what {many(printed, 'combination')} printed" * bool(printed),
+        f"why {many(failed, 'combination')} failed" * bool(failed),
+        f"curve and output of {many(beyond, 'combination')}" * (beyond > 0),
+    ]
+    words = "; ".join(filter(None, told))
+    return f"Left out of this page: {words}; gridrun show tells them." if words else ""
 
 
 def _example(source: Source) -> str:
@@ -35,28 +47,13 @@ def _example(source: Source) -> str:
 
 
 def _data(source: Source) -> dict[str, Any]:
-    return {"logs": _logs(source), "directories": [visible(str(source.store.directory))]}
-
-
-def _logs(source: Source) -> dict[str, str]:
-    """By choice the end of what its first run printed: of the best, and of what failed."""
-    result, repeats = source.result, source.repeats
-    logs: dict[str, str] = {}
-    for row in result.order[:MOST_LOGS].tolist() if not result.layout.is_budget_alone else ():
-        output = source.store.output_of(result.trajectories[row * repeats])
-        if output is not None and output.text.strip():
-            logs[str(row)] = _clean(output.text)
-    return logs
-
-
-def _clean(text: str) -> str:
-    text = text[-MOST_LOG:]
-    return "\n".join(visible(line) for line in text.splitlines())
-
-
-def tell_failure(failure: Failure) -> str:
-    """A traceback made harmless, its lines kept."""
-    return "\n".join(visible(line) for line in (failure.traceback or failure.reason).splitlines())
+    logs = dict(source.logs)
+    numbers = logs.pop("by_combination")
+    return {
+        "logs": {**logs, "of": {name: pack(table) for name, table in numbers.items()}},
+        "curves": source.pinned,
+        "directories": [visible(str(source.store.directory))],
+    }
 
 
 PANEL = Panel("all_cells", "All cells", _fill, _data)

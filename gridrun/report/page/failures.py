@@ -4,9 +4,9 @@ from typing import Any
 
 from gridrun.command import write_command
 from gridrun.directory import last_command
-from gridrun.report.page.all_cells import tell_failure
 from gridrun.report.page.rendering import Panel
 from gridrun.report.page.source import Source
+from gridrun.report.views.logs import tell_failure
 from gridrun.results.causes import find_causes
 
 

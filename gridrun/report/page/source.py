@@ -17,7 +17,9 @@ import numpy.typing as npt
 from gridrun.grid import Axis
 from gridrun.report.captions import show
 from gridrun.report.summary import summarise
+from gridrun.report.views.histories import gather_pinned
 from gridrun.report.views.lines import deviations
+from gridrun.report.views.logs import gather_logs
 from gridrun.report.views.ranges import range_of
 from gridrun.report.views.scales import drawable, scale
 from gridrun.results.aggregate import Aggregate
@@ -129,6 +131,25 @@ class Source:
             told["std"] = pack(numbers(deviations(runs)))
         return told
 
+    @cached_property
+    def detailed(self) -> list[int]:
+        """Combinations of trajectories whose curves and texts are here: the best first, then the unranked."""
+        if self.result.layout.is_budget_alone:
+            return [0]
+        ranked = self.result.order
+        rest = np.setdiff1d(np.arange(len(self.result.trajectories) // self.repeats), ranked)
+        return [*ranked.tolist(), *rest.tolist()][:MOST_DETAILED]
+
+    @cached_property
+    def logs(self) -> dict[str, Any]:
+        """What combinations printed, and why they failed."""
+        return gather_logs(self.result, self.store, self.detailed)
+
+    @cached_property
+    def pinned(self) -> dict[str, Any]:
+        """Curves that are seen when a choice is pinned."""
+        return gather_pinned(self.result, self.store, self.detailed)
+
     @property
     def _combinations(self) -> Ints:
         """Of each choice the number of its trajectories' combination: what curves and logs are known by."""
@@ -163,6 +184,7 @@ class Source:
 
 
 MOST_NUMBERS = 200_000  # of other metrics in a page
+MOST_DETAILED = 100_000  # combinations
 
 
 def tell_ids(ids: Iterable[str]) -> str:

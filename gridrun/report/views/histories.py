@@ -15,6 +15,10 @@ MOST_POINTS = 300  # of one curve
 MOST_CURVES = 200  # each is looked up in the store, a millisecond
 MOST_NUMBERS = 60_000  # in all: 600 kB
 SHOWN_METRICS = 4
+# Of curves that are seen when their choice is pinned, of the metric selected on alone:
+PINNED_POINTS = 40  # of one
+PINNED_NUMBERS = 200_000  # in all: 0.8 MB, packed
+PINNED_EPOCHS = 1_000_000  # read from the store: two seconds
 
 
 def gather_histories(result: Aggregate, store: Store) -> dict[str, Any]:
@@ -50,6 +54,38 @@ def gather_histories(result: Aggregate, store: Store) -> dict[str, Any]:
             told[str(number)] = _mean_and_deviation(table)
         found[str(combination)] = {"epochs": epochs, "metrics": told}
     return {"names": [visible(name) for name in names], "curves": found}
+
+
+def gather_pinned(result: Aggregate, store: Store, combinations: list[int]) -> dict[str, Any]:
+    """By a combination's number its metric by epoch: of the first of `combinations`, until they are too many.
+
+    epochs: of each length of a curve those that are told. curves: the length, and the values there; curves of
+    one epoch are none. whole: whether there are all.
+    """
+    repeats, name = result.spec.grid.repeats, result.spec.metric
+    longest = max(result.spec.grid.budgets, default=None)
+    epochs: dict[int, list[int]] = {}
+    curves: dict[str, list[Any]] = {}
+    told = read = 0
+    ids = result.trajectories
+    names = (ids[c * repeats + run] for c in combinations for run in range(repeats))
+    found = iter(store.histories_of(names))
+    ahead = next(found, None)
+    for combination in combinations:
+        runs = []
+        for trajectory in ids[combination * repeats : (combination + 1) * repeats]:
+            if ahead is not None and ahead[0] == trajectory:
+                runs.append(ahead[1].metrics[:longest])
+                read += len(ahead[1].metrics)
+                ahead = next(found, None)
+        length = max(map(len, runs), default=0)
+        if length > 1:
+            shown = epochs.setdefault(length, [i + 1 for i in thin(range(length), PINNED_POINTS, None)])
+            curves[str(combination)] = [length, *_mean_and_deviation(_table(runs, name, shown))[0]]
+            told += len(shown)
+        if told > PINNED_NUMBERS or read > PINNED_EPOCHS or ahead is None:
+            break
+    return {"name": visible(name), "epochs": epochs, "curves": curves, "whole": ahead is None}
 
 
 def _table(runs: list[Any], name: str, epochs: list[int]) -> Floats:

@@ -179,7 +179,7 @@ def _fill_pairs(source: Pairs) -> dict[str, Any]:
 
 
 def _data_pairs(source: Pairs) -> dict[str, Any]:
-    return {"logs": {}, "directories": [visible(str(directory)) for directory in source.directories]}
+    return {"directories": [visible(str(directory)) for directory in source.directories]}
 
 
 def _fill_sweeps(source: Pairs) -> dict[str, Any]:
