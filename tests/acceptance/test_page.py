@@ -38,9 +38,8 @@ def fill(directory: Path, text: str, score: Any) -> Path:
         if None in values:
             trace = 'Traceback (most recent call last):\n  File "mine.py", line 3, in train\nValueError: <no>'
             printed = Output("about to <i>fail</i>", 20)
-            outcomes.append(
-                Outcome(name, params, [], Failure("ValueError: <no>", trace), 0.1, output=printed)
-            )
+            failure = Failure("ValueError: <no>", trace)
+            outcomes.append(Outcome(name, params, [], failure, 0.1, output=printed))
         else:
             history = [{"score": value, "loss": 1 / k} for k, value in zip(epochs, values, strict=True)]
             seconds = [0.1 * k for k in epochs]
@@ -277,10 +276,8 @@ def test_a_pinned_choice_beyond_what_is_drawn_has_its_curve_its_log_and_its_trac
     tab.run("row => page.pin(row)", beyond[0])
     tab.page.wait_for_selector("#pin .js-plotly-plot")
     assert len(tab.run("document.querySelector('#pin .plot').data[0].y")) == 4
-    assert (
-        f"cell number {2 * tab.run('row => page.data.combination[row]', beyond[0])}"
-        in tab.page.inner_text("#pin .printed")
-    )
+    number = 2 * tab.run("row => page.data.combination[row]", beyond[0])
+    assert tab.page.inner_text("#pin .printed") == f"cell number {number}"
     assert tab.page.query_selector("#pin .failed") is None
     tab.run("row => page.pin(row)", failed[-1])
     tab.page.wait_for_selector("#pin .failed")
@@ -299,9 +296,8 @@ def test_what_a_page_has_no_room_for_is_told(
     monkeypatch.setattr("gridrun.report.views.histories.PINNED_NUMBERS", 10)
     tab = Tab(browser, fill(tmp_path, STUDY, hill))
     words = tab.page.inner_text("#all_cells")
-    assert (
-        "Left out of this page: the curves of all but 3 combinations; what 14 combinations printed" in words
-    )
+    told = "the curves of all but 3 combinations; what 13 combinations printed; gridrun show"
+    assert f"Left out of this page: {told}" in words
     assert "why" not in words
     tab.run("page.pin(page.ranked.order.at(-1))")
     tab.page.wait_for_selector("#pin .failed")
