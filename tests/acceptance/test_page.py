@@ -418,6 +418,14 @@ def test_it_is_printed_whole_in_ink_on_white(browser: Any, report: Path) -> None
     assert tab.run("document.querySelector('#per_axis .plot').layout.font.color") == "#1f2933"
     assert tab.run("document.querySelectorAll('#cells tbody tr[data-row]').length") == 32
     assert tab.run("[...document.querySelectorAll('main details')].every(d => d.open)")
+    tab.page.emulate_media(media="print")
+    tab.page.set_viewport_size({"width": 690, "height": 1000})
+    beyond = """[...document.querySelectorAll('.plots figure')].filter(figure =>
+        [...figure.querySelectorAll('table, .plot, .plot svg')].some(each =>
+            each.getBoundingClientRect().right > figure.getBoundingClientRect().right + 1)).length"""
+    assert tab.run(beyond) == 0
+    assert tab.run("[...document.querySelectorAll('.surfaces figure')].every(f => !f.clientHeight)")
+    tab.page.emulate_media(media="screen")
     assert len(tab.page.pdf()) > 50_000
     tab.run("window.dispatchEvent(new Event('afterprint'))")
     assert tab.errors == []

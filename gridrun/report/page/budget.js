@@ -129,6 +129,7 @@ function curveOf(row, rank, line, std, style, opacity, clip = (value) => value) 
     customdata: line.x.map(() => row),
     name: `#${rank} ${page.escape(page.clip(name, 60))}`,
     showlegend: opacity === 1,
+    legendrank: rank,
     line: style,
     marker: { size: opacity === 1 ? 5 : 3 },
     opacity,

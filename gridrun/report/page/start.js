@@ -124,7 +124,7 @@ function print(begins) {
   recolour();
   for (const plot of page.plots) {
     if (!plot.drawn || plot.spatial) continue;
-    const width = Math.min(plot.element.clientWidth, 660);
+    const width = plot.element.closest(".plots") ? 320 : Math.min(plot.element.clientWidth, 640);
     if (window.Plotly) Plotly.relayout(plot.element, begins ? { width } : { width: null, autosize: true });
   }
 }
