@@ -100,7 +100,7 @@ def _draw(
                 f"--metric: no completed cell has {wanted.metric!r}, found {found}; write one of these"
             )
         answer = find_answer(result)
-    draw_pictures(result, answer, directory, wanted)
+    draw_pictures(result, answer, store, directory, wanted)
 
 
 def write_live_page(directory: Path, refresh_s: int) -> Path:

@@ -12,6 +12,7 @@ from gridrun.errors import InputError
 from gridrun.report import write_and_answer, write_report
 from gridrun.report.captions import show
 from gridrun.report.pictures import Wanted
+from gridrun.report.pictures.curves import BEHIND
 from gridrun.report.pictures.surfaces import _facets
 from gridrun.report.tables import as_latex, as_markdown
 from gridrun.report.views.lines import lines_of
@@ -173,6 +174,29 @@ def test_a_matplotlibrc_changes_no_picture(tmp_path: Path) -> None:
         if name.endswith(".png"):
             pictures = [(tmp_path / sweep / "report" / name).read_bytes() for sweep in ("plain", "theirs")]
             assert pictures[0] == pictures[1], name
+
+
+def test_curves_have_the_others_behind_them_and_fit_a_column_as_the_table_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: dict[str, Any] = {}
+    for module in ("curves", "table"):
+        monkeypatch.setattr(
+            f"gridrun.report.pictures.{module}.save", lambda figure, path: figures.update({path.stem: figure})
+        )
+    text = HEAD + 'budget = "epochs"\n[grid]\na = [1, 2, 3, 4, 5]\nb = [1, 2, 3]\nepochs = [3]\n'
+    record(tmp_path, text, lambda p: [{"score": int(str(p["a"])) * k, "loss": 1 / k} for k in (1, 2, 3)])
+    for style, widths in (("screen", (10.5, 6.5)), ("paper", (3.5, 3.5))):
+        write_and_answer(tmp_path, Wanted(style=style))
+        assert tuple(figures[name].get_figwidth() for name in ("curves", "table")) == widths
+        for axes in figures["curves"].axes:
+            behind = [line for line in axes.lines if line.get_color() == BEHIND]
+            assert len(behind) == 15
+            assert max(line.zorder for line in behind) < min(
+                line.zorder for line in axes.lines if line not in behind
+            )
+        texts = [text.get_text() for text in figures["table"].axes[0].texts]
+        assert any("Best of" in text for text in texts) is (style == "screen")
 
 
 @pytest.mark.slow

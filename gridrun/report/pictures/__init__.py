@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridrun.errors import InputError
-from gridrun.report.pictures.curves import draw_curves
+from gridrun.report.pictures.curves import PANELS, draw_curves, panels
 from gridrun.report.pictures.effects import draw_effects
 from gridrun.report.pictures.figures import FORMATS, STYLES, by_defaults
 from gridrun.report.pictures.isolation import draw_isolation
 from gridrun.report.pictures.pairs import draw_pairs
 from gridrun.report.pictures.surfaces import draw_surfaces
 from gridrun.report.pictures.table import draw_table
+from gridrun.report.views.histories import gather_histories
 from gridrun.results.aggregate import Aggregate
 from gridrun.results.answer import Answer
+from gridrun.store import Store
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,16 @@ class Wanted:
         return cls(format, style, (names[0], names[1]) if names else None, metric)
 
 
-def draw_pictures(result: Aggregate, answer: Answer | None, directory: Path, wanted: Wanted) -> None:
+def draw_pictures(
+    result: Aggregate, answer: Answer | None, store: Store, directory: Path, wanted: Wanted
+) -> None:
     """Draw every picture of what is ranked. Raises: InputError if an axis that is asked for does not vary."""
     ending, style = wanted.format, STYLES[wanted.style]
     with by_defaults():
         draw_pairs(result, answer, directory, ending, style, wanted.axes)
-        draw_table(result, directory / f"table.{ending}")
+        draw_table(result, directory / f"table.{ending}", style)
         draw_surfaces(result, directory, ending, style, wanted.axes)
-        draw_curves(result, directory / f"curves.{ending}")
+        behind = gather_histories(result, store, panels(result)[:PANELS])
+        draw_curves(result, directory / f"curves.{ending}", behind, style)
         draw_effects(result, directory / f"effects.{ending}", style)
         draw_isolation(result, answer, directory / f"isolation.{ending}", style)

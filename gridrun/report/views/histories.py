@@ -1,5 +1,6 @@
 """Metrics by epoch of the combinations that a page draws: thinned, so that long runs stay small."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,15 @@ PINNED_NUMBERS = 200_000  # in all: 0.8 MB, packed
 PINNED_EPOCHS = 1_000_000  # read from the store: two seconds
 
 
-def gather_histories(result: Aggregate, store: Store) -> dict[str, Any]:
+def gather_histories(result: Aggregate, store: Store, wanted: Sequence[str] | None = None) -> dict[str, Any]:
     """By a combination's number: the epochs that are told, and each metric there, its mean and deviation.
 
-    All combinations where they are few; else the best, the worst, and others evenly chosen by rank.
+    All combinations where they are few; else the best, the worst, and others evenly chosen by rank. Of the
+    metrics that are `wanted`; else of the one selected on and some others.
     """
     layout, repeats = result.layout, result.spec.grid.repeats
     names = [result.spec.metric, *(name for name in result.recorded if name != result.spec.metric)]
-    names = [name for name in names if name in result.recorded][:SHOWN_METRICS]
+    names = [name for name in wanted or names if name in result.recorded][:SHOWN_METRICS]
     order = result.order.tolist() if not layout.is_budget_alone else [0]
     if not order or not names:
         return {}
