@@ -32,8 +32,16 @@ def show_metrics(values: Sequence[float]) -> list[str]:
             map(math.isnan, values)
         ):
             break
-        told = [f"{value:.{digits}g}" if math.isfinite(value) else show_metric(value) for value in values]
+        told = [_tell(value, digits) for value in values]
     return told
+
+
+def _tell(value: float, digits: int) -> str:
+    """With so many digits; zeros at their end too, as what stands below each other has one length."""
+    if not math.isfinite(value):
+        return show_metric(value)
+    whole = 1e-3 <= abs(value) < 10.0**digits
+    return f"{value:#.{digits}g}".rstrip(".") if whole else f"{value:.{digits}g}"
 
 
 def title(name: str) -> str:

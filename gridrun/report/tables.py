@@ -92,16 +92,24 @@ def rows_of(result: Aggregate, top: int) -> tuple[list[str], list[list[str]]]:
     found = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     metrics = show_metrics(columns[names.metric])
     rows = [
-        [
-            str(rank),
-            # NaN is no value: the combination has not got the parameter.
-            *("" if row[name] != row[name] else show(row[name]) for name in axes),
-            _metric(result, row, metric),
-            *(show(row[name]) for name in at),
-        ]
-        for rank, (row, metric) in enumerate(zip(found, metrics, strict=True), start=1)
+        [str(rank), *values, _metric(result, row, metric), *(show(row[name]) for name in at)]
+        for rank, (row, metric, values) in enumerate(
+            zip(found, metrics, _values(result, len(best)), strict=True), start=1
+        )
     ]
     return header, rows
+
+
+def _values(result: Aggregate, top: int) -> list[list[str]]:
+    """The parameters of the best combinations as grid.toml has them; "" where one has not got it.
+
+    A column of `best` has one type: 1 beside 0.3 is 1.0 there.
+    """
+    codes = [(axis, result.layout.codes[axis.name]) for axis in result.axes]
+    return [
+        [show(axis.values[code[place]]) if code[place] >= 0 else "" for axis, code in codes]
+        for place in result.order[:top].tolist()
+    ]
 
 
 def _metric(result: Aggregate, row: dict[str, Any], words: str) -> str:

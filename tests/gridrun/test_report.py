@@ -461,10 +461,18 @@ def test_what_is_cut_is_cut_in_the_middle() -> None:
     assert clip("short", 5) == "short"
 
 
+def test_the_leaderboard_has_values_as_they_are_written(tmp_path: Path) -> None:
+    fill(tmp_path, HEAD + "[grid]\na = [1, 0.3]\nb = [1, 2]\n", lambda p, _: float(str(p["a"])))
+    assert [row[1:3] for row in rows_of(read(tmp_path), 4)[1]] == [
+        ["1", "1"], ["1", "2"], ["0.3", "1"], ["0.3", "2"],
+    ]  # fmt: skip
+
+
 def test_metrics_that_differ_never_read_alike() -> None:
     assert show_metrics([0.98123, 0.98121, math.nan]) == ["0.98123", "0.98121", "diverged"]
     assert show_metrics([0.98, 0.98, 0.97]) == ["0.9800", "0.9800", "0.9700"]
     assert show_metrics([-1234567.0, -1235567.0]) == ["-1234567", "-1235567"]
+    assert show_metrics([0.97913, 0.979128]) == ["0.979130", "0.979128"]
     assert show_metrics([1e-9, 1.00000001e-9, math.inf]) == ["1e-09", "1.00000001e-09", "inf"]
 
 
