@@ -364,6 +364,21 @@ def test_pairs_take_any_two_axes_and_values_of_the_rest(tab: Tab) -> None:
     assert all(value == int(value) for line in squares(tab) for value in line)
 
 
+def test_a_table_of_numbers_is_behind_every_picture(tab: Tab) -> None:
+    tab.page.wait_for_function("performance.getEntriesByName('drawn').length === 1")
+    told = tab.run(
+        "[...document.querySelectorAll('#curves-table tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert told[0][:2] == ["epochs", "#1"]
+    assert [line[0] for line in told[1:]] == ["1", "2", "3", "4"]
+    (best,) = (trace for trace in tab.drawn("budget") if trace.get("name", "").startswith("#1 "))
+    assert [f"{value:.4f}" for value in best["y"]] == [line[1] for line in told[1:]]
+    without = """[...document.querySelectorAll('main section')]
+        .filter(section => section.querySelector('.plot:not(.surface), canvas'))
+        .filter(section => !section.querySelector('table')).map(section => section.id)"""
+    assert tab.run(without) == []
+
+
 def test_text_of_strangers_is_no_markup_in_the_browser(tab: Tab) -> None:
     tab.run("page.drawAll(plot => !plot.spatial)")
     tab.page.fill("#filter", "optimizer~adam")

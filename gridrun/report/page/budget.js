@@ -89,13 +89,44 @@ function drawCurves(told) {
     at,
     { lines: true },
   );
+  const tabulate = () =>
+    tabulateCurves([...best, ...worst], rankOf, (row) => [
+      curves[page.curveOf(row)].epochs,
+      valuesOf(row)[0],
+    ]);
+  tabulate();
   menu.addEventListener("change", () => {
     metric = Number(menu.value);
+    tabulate();
     page.remember({ curve: metric ? names[metric] : "" });
     plot.marked = null;
     plot.redraw();
   });
   page.historyOf = (row) => (curves[page.curveOf(row)] ? { name: names[0], ...at(row) } : null);
+}
+
+// The metric of each of these by epoch, the table behind their picture.
+function tabulateCurves(rows, rankOf, of) {
+  const table = document.createElement("table");
+  const heading = (line, text, scope) => {
+    const th = Object.assign(document.createElement("th"), { scope, textContent: text });
+    line.append(th);
+  };
+  const head = table.createTHead().insertRow();
+  heading(head, page.data.budget ?? "epoch", "col");
+  for (const row of rows) heading(head, `#${rankOf(row)}`, "col");
+  const told = rows.map((row) => {
+    const [epochs, values] = of(row);
+    return new Map(epochs.map((epoch, i) => [epoch, values[i]]));
+  });
+  const epochs = [...new Set(told.flatMap((curve) => [...curve.keys()]))].sort((a, b) => a - b);
+  const body = table.createTBody();
+  for (const epoch of page.thin(epochs, 60)) {
+    const line = body.insertRow();
+    heading(line, String(epoch), "row");
+    for (const curve of told) line.insertCell().textContent = page.tell(curve.get(epoch));
+  }
+  document.getElementById("curves-table").replaceChildren(table);
 }
 
 function curveOf(row, rank, line, std, style, opacity, clip = (value) => value) {
