@@ -13,6 +13,7 @@ from gridrun.report import write_and_answer, write_report
 from gridrun.report.captions import show
 from gridrun.report.pictures import Wanted
 from gridrun.report.pictures.curves import BEHIND
+from gridrun.report.pictures.pairs import draw_pairs
 from gridrun.report.pictures.surfaces import _facets
 from gridrun.report.tables import as_latex, as_markdown
 from gridrun.report.views.lines import lines_of
@@ -239,3 +240,10 @@ def test_tables_are_pasted_as_they_read() -> None:
     assert as_latex(header, rows).splitlines()[2:6] == [
         r"A\_b & Score \\", r"\midrule", r"1|2 & 0.5 $\pm$ 0.1 \\", r"\$x & 50 \% \\",
     ]  # fmt: skip
+
+
+def test_squares_are_drawn_beside_one_that_is_as_small_as_a_float_can_be(tmp_path: Path) -> None:
+    """A warning of NumPy's would be the user's to read."""
+    text = HEAD + "[grid]\na = [1, 2, 3]\nb = [1, 2, 3]\n"
+    record(tmp_path, text, lambda p: [{"score": -1.7e308 if (p["a"], p["b"]) == (1, 1) else p["a"] / 9}])  # type: ignore[operator, dict-item]
+    assert draw_pairs(read(tmp_path), None, tmp_path) == ["pairs-a-b.png"]

@@ -55,7 +55,7 @@ def _draw(result: Aggregate, answer: Answer | None, x: Axis, y: Axis, style: Sty
     image = np.ma.masked_invalid(np.clip(drawable(values), low, high))
     mesh = axes.pcolormesh(image.T, cmap=colours, norm=norm, edgecolors="white", linewidth=1.0)
     mesh.set_rasterized(True)
-    _tell(axes, values, states, norm, style)
+    _tell(axes, values, norm(image), states, style)
     _outline(axes, result, answer, rows)
     for name, axis, kept in (("x", x, across), ("y", y, down)):
         shown = thin(range(len(kept)), 12, None)
@@ -95,12 +95,12 @@ def _kept(axis: Axis) -> list[int]:
     return list(scale(axis, MOST_VALUES).kept)
 
 
-def _tell(axes: Any, values: Floats, states: Any, norm: Normalize, style: Style) -> None:
+def _tell(axes: Any, values: Floats, shades: Any, states: Any, style: Style) -> None:
     """The number in each square, or what there is instead."""
     small = max(values.shape) <= MOST_TOLD
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            words, colour = show_metric(value), "white" if norm(value) < DARK else INK
+            words, colour = show_metric(value), "white" if shades[i, j] < DARK else INK
         elif not states[i, j]:
             continue
         else:
