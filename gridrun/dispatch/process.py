@@ -10,13 +10,15 @@ method in the worker. It starts each of its processes by `python -m` or `-c`, wh
 directory first: a random.py there ended them all (PYTHONSAFEPATH). It hears of a worker's death by the end of
 a pipe, which a child of the worker holds open. Where no file can be opened its clean-up raises
 UnboundLocalError. Where no thread can be started (ulimit -u, ulimit -v) it has begun a process that nobody
-ends, or its own thread dies of it and nothing is ever done. What a worker says that can't start (no memory)
-it has on our own stdout.
+ends, or its own thread dies of it and nothing is ever done. It dies with a traceback when a worker is ended
+just after it was given something to do. What a worker says that can't start (no memory) it has on our own
+stdout.
 """
 
 import contextlib
 import math
 import multiprocessing.resource_tracker
+import multiprocessing.util
 import os
 import re
 import signal
@@ -29,6 +31,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 with warnings.catch_warnings():
@@ -128,21 +131,36 @@ _SAFE_PATH = "PYTHONSAFEPATH"  # the working directory's modules are those of ce
 
 
 def start_trackers() -> None:
-    """Start the processes that clear up semaphores: loky's is told not to warn of those of a killed parent.
+    """Start the processes that clear up semaphores.
 
     Before a worker starts, as loky would do it then, and lets in the signals that are to be kept from it.
     """
-    name, quiet = "PYTHONWARNINGS", "ignore:resource_tracker"
     with _environment:
-        before = {each: os.environ.get(each) for each in (name, _SAFE_PATH)}
+        before = os.environ.get(_SAFE_PATH)
         try:
             os.environ[_SAFE_PATH] = "1"
             multiprocessing.resource_tracker.ensure_running()
-            os.environ[name] = ",".join(filter(None, [before[name], quiet]))
             resource_tracker._resource_tracker.ensure_running()
         finally:
-            for each, value in before.items():
-                _put_back(each, value)
+            _put_back(_SAFE_PATH, before)
+
+
+# A tracker that follows one that somebody has killed has a traceback for each semaphore that it does not
+# know, and one whose parent was killed a warning of those that were left.
+warnings.filterwarnings("ignore", message="resource_tracker: process died unexpectedly")
+_spawn: Any = multiprocessing.util.spawnv_passfds
+
+
+def _spawn_quietly(path: bytes, command: Sequence[Any], descriptors: Sequence[Any]) -> int:
+    """Start a process as multiprocessing does; trackers say nothing. Raises: OSError."""
+    return _start(command, descriptors) if _is_tracker(command) else int(_spawn(path, command, descriptors))
+
+
+def _is_tracker(command: Sequence[Any]) -> bool:
+    return any("resource_tracker" in str(word) for word in command)
+
+
+multiprocessing.util.spawnv_passfds = _spawn_quietly  # type: ignore[assignment]
 
 
 _OUTPUT = "GRIDRUN_WORKER_OUTPUT"  # where a worker writes until it can be asked to
@@ -155,18 +173,30 @@ def _start_process(
     """Start a process as loky does; ours write to a file from their first instant. Raises: OSError."""
     env = dict(env or {})
     file = env.pop(_OUTPUT, None)
-    if file is None:  # of a cell that uses joblib where the backend is sequential
-        return int(_fork_exec(command, descriptors, env=env))
-    with open(file, "ab") as output:  # noqa: PTH123
-        process = subprocess.Popen(
-            command,
-            pass_fds=tuple(map(int, descriptors)),
-            env={**os.environ, **env},
-            stdout=output,
-            stderr=output,
-            restore_signals=False,
-        )
-    process.returncode = 0  # its exit status is loky's to take
+    if file is not None:
+        with open(file, "ab") as output:  # noqa: PTH123
+            return _start(command, descriptors, env, output)
+    if _is_tracker(command):  # of joblib before 1.5
+        return _start(command, descriptors)
+    return int(_fork_exec(command, descriptors, env=env))  # of a cell that uses joblib where it is sequential
+
+
+def _start(
+    command: Sequence[Any],
+    descriptors: Sequence[Any],
+    env: Mapping[str, str] = MappingProxyType({}),
+    output: Any = subprocess.DEVNULL,
+) -> int:
+    """Start a process whose exit status is for others to take. Raises: OSError."""
+    process = subprocess.Popen(
+        command,
+        pass_fds=tuple(map(int, descriptors)),
+        env={**os.environ, **env},
+        stdout=output,
+        stderr=output,
+        restore_signals=False,
+    )
+    process.returncode = 0
     return process.pid
 
 
@@ -255,6 +285,20 @@ def _end_process(process: Any, use_psutil: bool = True) -> None:
 
 
 process_executor.kill_process_tree = _end_process
+
+_add_orders = process_executor._ExecutorManagerThread.add_call_item_to_queue
+
+
+def _add_orders_that_stand(manager: Any) -> None:
+    """Hand on what a worker is to do, as loky does; of what was taken back meanwhile there is no trace."""
+    while True:
+        try:
+            return _add_orders(manager)  # type: ignore[no-any-return]
+        except KeyError:  # and nothing of those that come after it
+            continue
+
+
+process_executor._ExecutorManagerThread.add_call_item_to_queue = _add_orders_that_stand
 
 
 def name_cause(death: BaseException) -> str:

@@ -6,6 +6,7 @@ Every random choice comes from one seed, which a failure prints: GRIDRUN_SEED=..
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -134,7 +135,9 @@ def test_whoever_is_killed_beside_the_parent_nothing_reported_is_lost_or_repeate
     print(f"GRIDRUN_SEED={SEED}")
     grid = write_grid(a=str(list(range(1, 20 * kills))), b="[1.0]", epochs="[2]", nap=0.03,
                       run="max_attempts = 1000")  # fmt: skip
-    sweep, kept, killed = spawn(tmp_path, "sweep", grid, "--out", "cut"), set[tuple[str, str]](), 0
+    errors = (tmp_path / "errors").open("ab")
+    command = (tmp_path, "sweep", grid, "--out", "cut")
+    sweep, kept, killed = spawn(*command, stderr=errors.fileno()), set[tuple[str, str]](), 0
     ended = dict.fromkeys([*HELPERS, "parent"], 0)
     while killed < kills:
         before = len(ledger(tmp_path))
@@ -159,7 +162,7 @@ def test_whoever_is_killed_beside_the_parent_nothing_reported_is_lost_or_repeate
             assert kept <= now
             kept = now
             before = len(ledger(tmp_path))
-            sweep = spawn(tmp_path, "sweep", grid, "--out", "cut")
+            sweep = spawn(*command, stderr=errors.fileno())
             wait_until(lambda before=before: len(ledger(tmp_path)) > before)  # type: ignore[misc]
             starts = {(a, b) for word, a, b, *_ in ledger(tmp_path)[before:] if word == "start"}
             assert not kept & starts  # what was reported done is not started again
@@ -167,6 +170,8 @@ def test_whoever_is_killed_beside_the_parent_nothing_reported_is_lost_or_repeate
     sweep.kill()
     sweep.wait()
     wait_until_alone(tmp_path)
+    errors.close()
+    assert not re.search("Traceback|Warning", (tmp_path / "errors").read_text())
     assert kept <= reported(tmp_path / "cut")
 
 
