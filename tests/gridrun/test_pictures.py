@@ -20,7 +20,7 @@ from gridrun.report.views.lines import lines_of
 from gridrun.report.views.pairs import best_over_rest, pick_pairs, rank_pairs, state_of_rest
 from gridrun.report.views.ranges import range_of
 from gridrun.report.views.scales import scale
-from gridrun.report.views.sight import choose_view, find_hidden, tell_hidden
+from gridrun.report.views.sight import _heights, choose_view, find_hidden, tell_hidden
 from gridrun.report.views.steps import find_steps
 from gridrun.report.views.surfaces import surfaces, z_range
 from gridrun.results.aggregate import Aggregate
@@ -50,6 +50,14 @@ def test_a_surface_is_looked_at_from_where_it_hides_fewest_points(tmp_path: Path
     assert tell_hidden(surface, behind) == "Hidden behind the surface: a 4, b 4 (0.1000)"
     view = choose_view([surface], *ends)
     assert not find_hidden(surface, *ends, *view).any()
+
+
+def test_a_surface_has_a_height_where_values_of_an_axis_are_one_place() -> None:
+    """As 0.0 and 5e-324 are beside 1.0; a place outside is as far from them as a float can tell."""
+    x, y = np.array([0.0, 0.0, 1.0]), np.array([0.0, 5e-324, 1.0])
+    at = np.array([-0.5, 0.0, 0.5, 1.5])
+    found = _heights(x, y, np.full((3, 3), 0.5), *np.meshgrid(at, at, indexing="ij"))
+    assert (found == 0.5).all()
 
 
 def test_what_was_measured_beside_a_failed_cell_is_drawn_as_triangles() -> None:

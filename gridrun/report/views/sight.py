@@ -97,12 +97,18 @@ def _unit(positions: Floats) -> Floats:
 
 
 def _heights(x: Floats, y: Floats, z: Floats, at_x: Floats, at_y: Floats) -> Floats:
-    """The surface's height at places, bilinear between the measured corners; -inf where it has a hole."""
+    """The surface's height, bilinear between the measured corners; -inf where it has a hole.
+
+    Places outside have that of the nearest within.
+    """
     if len(x) < 2 or len(y) < 2:
         return np.full(at_x.shape, -np.inf)
     i = np.clip(np.searchsorted(x, at_x) - 1, 0, len(x) - 2)
     j = np.clip(np.searchsorted(y, at_y) - 1, 0, len(y) - 2)
-    u, v = (at_x - x[i]) / (x[i + 1] - x[i]), (at_y - y[j]) / (y[j + 1] - y[j])
+    # Two values of an axis may be one place, or nearly: 0.0 and 5e-324 beside 1.0.
+    at_x, at_y = at_x.clip(x[0], x[-1]), at_y.clip(y[0], y[-1])
+    width, depth = (np.where(each > 0, each, 1.0) for each in (x[i + 1] - x[i], y[j + 1] - y[j]))
+    u, v = (at_x - x[i]) / width, (at_y - y[j]) / depth
     found = (1 - u) * ((1 - v) * z[i, j] + v * z[i, j + 1]) + u * (
         (1 - v) * z[i + 1, j] + v * z[i + 1, j + 1]
     )
