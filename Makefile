@@ -60,12 +60,12 @@ test-pythons:
 	done; \
 	echo "failed:$${failed:- none}; not found:$${missing:- none}"; test -z "$$failed"
 
-# Kills, damaged stores and caches, hostile files, limits, random grids and numbers, and simulated sweeps, ten to
-# a hundred times as many as in `make test`.
+# Kills, damaged stores and caches, hostile files, limits, misbehaving cells on every backend, random grids and
+# numbers, and simulated sweeps, ten to a hundred times as many as in `make test`; a test may take an hour.
 soak: $(STAMP)
-	GRIDRUN_SOAK=1 $(BIN)/pytest -s tests/acceptance/test_kills.py tests/acceptance/test_crashes.py \
-	  tests/acceptance/test_properties.py tests/acceptance/test_hostile.py \
-	  tests/acceptance/test_limits.py tests/acceptance/test_extremes.py tests/acceptance/test_group.py \
+	GRIDRUN_SOAK=1 $(BIN)/pytest -s -o faulthandler_timeout=3600 tests/acceptance/test_kills.py \
+	  tests/acceptance/test_crashes.py tests/acceptance/test_properties.py tests/acceptance/test_hostile.py \
+	  tests/acceptance/test_misbehaviour.py tests/acceptance/test_limits.py tests/acceptance/test_extremes.py tests/acceptance/test_group.py \
 	  tests/gridrun/test_comparison.py tests/gridrun/test_resampling.py tests/cnn_core/test_damage.py \
 	  tests/cnn_core/test_cache.py
 

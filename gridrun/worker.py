@@ -213,7 +213,7 @@ def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None, teller: Te
     # the sweep. (Ctrl-C is no exception here: its handlers raise none, see signals.py.)
     except BaseException as error:
         failure = Failure(one_line(error), _own_traceback(error))
-        status = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+        status = _exit_status(error)
     finally:
         if os.getpid() != process:
             # A child that the train function forked: two of us must not go on. Nor may it wait for
@@ -233,6 +233,17 @@ def _run_one(runner: Runner, job: Job, task: Task, tell: Tell | None, teller: Te
         task.trajectory, task.params, history[:kept], failure, wall_s, seconds[:kept],
         ended and failure is None, bits[:kept], _place(), left_out, code, task.number,
     )  # fmt: skip
+
+
+def _exit_status(error: BaseException) -> int:
+    """The exit status of a child that the train function forked and that ends by `error`.
+
+    By what it is and not by what it says of itself: its class, and its `code`, may be the user's.
+    """
+    if not issubclass(type(error), SystemExit):
+        return 1
+    code = vars(SystemExit)["code"].__get__(error)
+    return code if type(code) is int else 1
 
 
 def _end_by(death: TrajectoryFailed) -> None:
