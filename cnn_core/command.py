@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cnn_core.config import Config, ConfigError
+from cnn_core.config import ConfigError, table
 from cnn_core.train import begin, train
 
 USAGE = "usage: cnn_core train [name=value ...] [save=weights.npz]"
@@ -91,18 +91,8 @@ def _value(text: str) -> Any:
 
 
 def _help() -> str:
-    known = inspect.signature(Config).parameters
-    lines = [f"  {name}={_spelt(parameter.default)}" for name, parameter in known.items()]
-    head = [USAGE, "", "Parameters and their defaults (none: left out):"]
-    return "\n".join([*head, *lines, "  output_dir=none"])
-
-
-def _spelt(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str([*value]).replace(" ", "") if isinstance(value, tuple) else str(value)
+    more = "  output_dir=none       directory where training is kept, once a second, and goes on from"
+    return f"{USAGE}\n\nParameters and their defaults (none: left out):\n{table()}\n{more}"
 
 
 def _note(text: str) -> None:

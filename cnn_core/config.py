@@ -1,9 +1,10 @@
-"""Every hyperparameter of one training run, validated."""
+"""Every hyperparameter of one training run: what it means, and its validation."""
 
 import math
 import os
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 import numpy as np
@@ -80,121 +81,105 @@ class ConfigError(ValueError):
     """A configuration that cannot run: names the argument, what was found and what to write instead."""
 
 
+def _said(default: Any, text: str) -> Any:
+    """A field with what it means and in what unit; what it may be stands in the tables above."""
+    return field(default=default, metadata={"text": text})
+
+
 @dataclass(frozen=True)
 class Config:
     """What one training run is made of. The defaults are the study's, but for `init`.
+
+    `meaning` tells of each field what it is, and what it may be.
 
     NumPy's numbers and arrays and paths become Python's own, as a checkpoint writes them.
 
     Raises: ConfigError naming the argument and its value.
     """
 
-    learning_rate: float = 0.05
-    """Step of the gradient descent, above 0."""
-    dropout_rate: float = 0.3
-    """Probability, in [0, 1), with which an activation after the first ReLU is dropped (or see dropout_at);
-    to 1/65536 by the kernels."""
-    epochs: int = 5
-    """Passes over the training images."""
-    batch_size: int = 10
-    """Images a step, the last batch of an epoch may be smaller; each takes 60 kB in the study's network."""
-    schedule: str = "compound"
-    """After epoch e (from 0) the rate is multiplied: `compound` by decay^(e+1), `exponential` by decay,
-    `step` by decay once in `schedule_epochs`; `cosine` and `one_cycle` stretch over these (schedules.py)."""
-    decay: float = 0.95
-    """The factor of the schedule, in (0, 1]."""
-    schedule_epochs: int | None = None
-    """Given, never taken from `epochs`, so that a shorter run is the beginning of a longer one."""
-    warmup_epochs: int = 0
-    """So many epochs lead up to the full rate, in equal steps."""
-    init: str = "glorot"
-    """Of the weights (architecture.py); biases are 0, but for `pytorch`. The study's is `report`."""
-    activation: str = "relu"
-    norm: str = "batch"
-    norm_at: str = "first"
-    """After the first convolution or after "all"."""
-    groups: int = 2
-    """Of norm = "group": the channels of an image make so many groups."""
-    pool: str = "max"
-    pool_size: int = 2
-    """Rows and columns of a pooling window; windows lie side by side."""
-    global_pool: bool = False
-    """The mean of each channel instead of all its positions, before the linear layers."""
-    hidden: tuple[int, ...] = ()
-    """Outputs of each linear layer before the last one; each is followed by the activation."""
-    dropout: str = "element"
-    """Drop single activations, or whole channels: "channel" (in linear layers always single ones)."""
-    dropout_at: str = "first"
-    """After the first convolution's activation, after "all" activations, or in the "linear" layers alone:
-    after each hidden one's activation, or before the last if none is hidden."""
-    optimizer: str = "sgd"
-    momentum: float = 0.0
-    """Of sgd, in [0, 1)."""
-    nesterov: bool = False
-    beta1: float = 0.9
-    """Of adam and adamw."""
-    beta2: float | None = None
-    """Of adam and adamw (0.999 if it is not said) and rmsprop (0.99)."""
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    """A penalty of half its product with the sum of all squared weights; with adamw apart from the gradient.
-    Biases and what belongs to norms are left alone."""
-    l1: float = 0.0
-    """A penalty of its product with the sum of all weights' sizes."""
-    max_norm: float | None = None
-    """The greatest length of the weights that lead into one output."""
-    clip_norm: float | None = None
-    """The greatest length of a step's whole gradient."""
-    label_smoothing: float = 0.0
-    """The share of the target that is spread over all classes; `loss` of held-out images is without it."""
-    augment_shift: float = 0.0
-    """Move each training image by up to so many pixels along each axis, in each epoch anew."""
-    augment_rotate: float = 0.0
-    """Turn it by up to so many degrees, either way."""
-    augment_scale: float = 0.0
-    """Make it up to this share larger or smaller, in [0, 1)."""
-    augment_noise: float = 0.0
-    """Add normal noise of this standard deviation; pixels are in [0, 1]."""
-    mixup: float = 0.0
-    """Mix each training image with another; alpha of the Beta distribution of their shares, 0 for none."""
-    members: int = 1
-    """Networks that train side by side, with random streams of their own, and answer as one: the mean of
-    their probabilities. The first is the network there is without the others."""
-    average: float = 1
-    """What answers is the mean of the weights after the last so many epochs; or, below 1, after all of them,
-    each weighing so many times as much as the next one (average.py)."""
-    metrics: tuple[str, ...] = ()
-    """Of the held-out images, besides accuracy and loss: names in scores.py."""
-    conv_channels: tuple[int, ...] = (6, 16)
-    """Filters of each convolution; each is followed by the activation and a pooling."""
-    kernel_size: int = 5
-    stride: int = 1
-    padding: int = 0
-    """Rows and columns of zeros around each convolution's input, fewer than kernel_size."""
-    seed: int = 0
-    """Names the random streams of initialisation, shuffling, dropout and augmentation."""
-    dataset: str = "digits"
-    train_size: int = 600
-    test_size: int = 1000
-    split: str = "test"
-    """Select on "test" images, as the study did, or on training images held out: "validation" or "folds"."""
-    validation_size: int | None = None
-    folds: int | None = None
-    """Of split = "folds": the training images make so many stratified parts, five if it is not said."""
-    fold: int | None = None
-    """Which of them, from 0, is held out and selected on: a replicate axis."""
-    outer_folds: int | None = None
-    outer: int | None = None
-    """Which of the outer folds, five if it is not said, takes no part in choosing: a replicate axis.
-
-    `folds` are made of the rest; without `fold` it is held out and scored."""
-    data_dir: str | None = None
-    data_seed: int = 0
-    """Names the random stream that draws the images, so that `seed` varies the training alone."""
+    learning_rate: float = _said(0.05, "step of the gradient descent")
+    dropout_rate: float = _said(
+        0.3, "probability that an activation is dropped, to 1/65536 (Srivastava et al., JMLR 2014)"
+    )
+    epochs: int = _said(5, "passes over the training images")
+    batch_size: int = _said(10, "images per step; the last batch of an epoch may be smaller")
+    schedule: str = _said("compound", "how the rate falls from epoch to epoch; compound is the study's")
+    decay: float = _said(0.95, "factor of compound, exponential and step")
+    schedule_epochs: int | None = _said(
+        None, "epochs between two steps, or that cosine and one_cycle stretch over; whole, from 1"
+    )
+    warmup_epochs: int = _said(0, "epochs that lead up to the full rate, in equal steps")
+    init: str = _said("glorot", "how weights begin (Glorot 2010, He 2015); report is the study's")
+    activation: str = _said("relu", "after each convolution and each hidden layer")
+    norm: str = _said("batch", "normalisation (Ioffe 2015, Ba 2016, Ulyanov 2016, Wu 2018)")
+    norm_at: str = _said("first", "after which convolutions the norm stands")
+    groups: int = _said(2, "groups of channels, of norm = group")
+    pool: str = _said("max", "pooling after each convolution")
+    pool_size: int = _said(2, "rows and columns of a pooling window, in pixels; windows lie side by side")
+    global_pool: bool = _said(
+        False, "the mean of each channel instead of all its positions (Lin et al., ICLR 2014)"
+    )
+    hidden: tuple[int, ...] = _said((), "outputs of each linear layer before the last one")
+    dropout: str = _said("element", "drop single activations or whole channels (Tompson et al., CVPR 2015)")
+    dropout_at: str = _said("first", "after the first activation, after all, or in the linear layers alone")
+    optimizer: str = _said("sgd", "update rule (Kingma and Ba 2015, Loshchilov and Hutter 2019, Hinton 2012)")
+    momentum: float = _said(0.0, "share of the last step that is kept, of sgd (Polyak 1964)")
+    nesterov: bool = _said(False, "look ahead by the momentum, of sgd (Sutskever et al., ICML 2013)")
+    beta1: float = _said(0.9, "decay of the gradient's mean per step, of adam and adamw")
+    beta2: float | None = _said(
+        None, "decay of the squared gradient's mean per step; none: 0.999 of adam and adamw, 0.99 of rmsprop"
+    )
+    epsilon: float = _said(1e-8, "added to the root of the squared gradient's mean, of adam, adamw, rmsprop")
+    weight_decay: float = _said(
+        0.0, "L2 penalty: half of it times the weights' squares; of adamw apart from the gradient"
+    )
+    l1: float = _said(0.0, "L1 penalty: times the sum of the weights' sizes (Tibshirani 1996)")
+    max_norm: float | None = _said(
+        None, "greatest length of the weights that lead into one output (Srebro and Shraibman 2005)"
+    )
+    clip_norm: float | None = _said(
+        None, "greatest length of a step's whole gradient (Pascanu et al., ICML 2013)"
+    )
+    label_smoothing: float = _said(
+        0.0, "share of the target spread over all classes, in training alone (Szegedy et al., CVPR 2016)"
+    )
+    augment_shift: float = _said(0.0, "move each training image by up to so many pixels along each axis")
+    augment_rotate: float = _said(0.0, "turn each training image by up to so many degrees, either way")
+    augment_scale: float = _said(0.0, "make each training image larger or smaller by up to this share")
+    augment_noise: float = _said(0.0, "standard deviation of added noise; pixels are in [0, 1]")
+    mixup: float = _said(
+        0.0, "alpha of the Beta distribution by which images are mixed, 0: none (Zhang et al., ICLR 2018)"
+    )
+    members: int = _said(1, "networks that train side by side and whose probabilities are averaged")
+    average: float = _said(
+        1,
+        "average the weights of the last so many epochs (Izmailov 2018); below 1: of all, decaying",
+    )
+    metrics: tuple[str, ...] = _said((), "further metrics of the held-out images")
+    conv_channels: tuple[int, ...] = _said((6, 16), "filters of each convolution")
+    kernel_size: int = _said(5, "rows and columns of a convolution's kernel, in pixels")
+    stride: int = _said(1, "pixels from one position of a kernel to the next")
+    padding: int = _said(0, "rows and columns of zeros around a convolution's input, below kernel_size")
+    seed: int = _said(0, "names the random streams of initialisation, shuffling, dropout and augmentation")
+    dataset: str = _said("digits", "digits, mnist, cifar10, or the name of a folder of yours (data.md)")
+    train_size: int = _said(600, "training images; whole, from 1")
+    test_size: int = _said(1000, "test images; whole, from 1")
+    split: str = _said("test", "what is selected on: test, validation, folds or official (data.md)")
+    validation_size: int | None = _said(
+        None, "training images held out with split = validation; none: a fifth of train_size"
+    )
+    folds: int | None = _said(None, "stratified parts with split = folds; whole, from 2; none: 5")
+    fold: int | None = _said(None, "the part that is held out, from 0: a replicate axis")
+    outer_folds: int | None = _said(None, "stratified parts around folds; whole, from 2; none: 5")
+    outer: int | None = _said(None, "the outer part that takes no part in choosing, from 0: a replicate axis")
+    data_dir: str | None = _said(
+        None, "directory of the datasets' folders; none: CNN_CORE_DATA, or the user's cache"
+    )
+    data_seed: int = _said(0, "names the random stream that draws the images; seed varies the training alone")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        for own in fields(self):
+            object.__setattr__(self, own.name, _plain(getattr(self, own.name)))
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 self._refuse(name, f"one of {', '.join(known)}", repr(known[0]))
@@ -215,7 +200,7 @@ class Config:
 
     def _require_use(self) -> None:
         """Raise ConfigError for a hyperparameter that others leave without effect, or that lacks another."""
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults = {own.name: own.default for own in fields(self)}
         for name, (other, users) in USED_BY.items():
             if getattr(self, name) != defaults[name] and getattr(self, other) not in users:
                 self._refuse(name, f"left out with {other} = {getattr(self, other)!r}", repr(defaults[name]))
@@ -267,6 +252,47 @@ class Config:
 
     def _refuse(self, name: str, wanted: str, example: str) -> NoReturn:
         raise ConfigError(f"{name} must be {wanted}, found {getattr(self, name)!r}; write {example}")
+
+
+def meaning(name: str) -> str:
+    """One line on a hyperparameter: what it is, its unit, its source, and what it may be."""
+    (text,) = (own.metadata["text"] for own in fields(Config) if own.name == name)
+    return "; ".join([text, *([allowed] if (allowed := _allowed(name)) else [])])
+
+
+def _allowed(name: str) -> str:
+    """What a hyperparameter may be, in words, as it is validated."""
+    if name in CHOICES:
+        return f"one of {', '.join(CHOICES[name])}"
+    if name in LEAST:
+        return f"whole, from {LEAST[name]}"
+    if name in NUMBERS:
+        return NUMBERS[name][1].removeprefix("a number ") + (" or none" if name in OPTIONAL else "")
+    if name in SIZES:
+        return f"a list such as {SIZES[name][1]}"
+    return f"of {', '.join(SCORES)}" if name == "metrics" else ""
+
+
+def spelt(value: Any) -> str:
+    """A value as a command line or a grid.toml has it; "none" for one that is left out."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str([*value]).replace(" ", "") if isinstance(value, tuple) else str(value)
+
+
+def table(*, without: Sequence[str] = ()) -> str:
+    """The hyperparameters with their defaults and what they mean, for `help` and a shell."""
+    told = [
+        textwrap.fill(
+            f"  {f'{own.name}={spelt(own.default)}':<21} {meaning(own.name)}",
+            width=100, subsequent_indent=" " * 24, break_long_words=False, break_on_hyphens=False,
+        )
+        for own in fields(Config)
+        if own.name not in without
+    ]  # fmt: skip
+    return "\n".join(told)
 
 
 def _plain(value: Any) -> Any:

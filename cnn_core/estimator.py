@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from cnn_core.architecture import build_layers
 from cnn_core.arrays import arrange
-from cnn_core.config import OF_DATASETS, Config, ConfigError
+from cnn_core.config import OF_DATASETS, Config, ConfigError, table
 from cnn_core.learner import Learner
 from cnn_core.memory import require_memory
 from cnn_core.model import Model
@@ -39,7 +39,8 @@ _WEIGH = 0x77656967
 class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A convolutional classifier with scikit-learn's interface: for pipelines, GridSearchCV and the like.
 
-    Parameters are Config's, but for those that say which images of a dataset are used, and two more:
+    Parameters are those of `cnn_core.train`, but for those that say which images of a dataset are used, and
+    two more:
 
     image_shape: what each row of flat X was, (H, W), (C, H, W) or (H, W, C). Without it a row whose length is
         a square is a square image, any other an image of one row.
@@ -201,4 +202,8 @@ def _signature() -> inspect.Signature:
     )
 
 
+CNNClassifier.__doc__ = (
+    f"{inspect.cleandoc(CNNClassifier.__doc__ or '')}\n\n"
+    f"Parameters:\n\n{table(without=(*OF_DATASETS, 'metrics'))}"
+)
 CNNClassifier.__init__.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cnn_core import arrays
 from cnn_core.architecture import build_layers
 from cnn_core.checkpoint import Keeper, Metrics
-from cnn_core.config import OF_DATASETS, Config, ConfigError
+from cnn_core.config import OF_DATASETS, Config, ConfigError, table
 from cnn_core.datasets import Images, check
 from cnn_core.datasets import fingerprint as fingerprint_dataset
 from cnn_core.datasets import load as load_dataset
@@ -28,7 +28,7 @@ from cnn_core.scores import SCORES, judge, softmax
 
 
 def train(**params: Any) -> Iterator[Metrics]:
-    """Train one network and yield its metrics after each epoch; `Config` explains the parameters.
+    """Train one network and yield its metrics after each epoch; the parameters stand below.
 
     `accuracy` (0 to 1) and `loss` (mean cross-entropy) are those of the images that are selected on: the
     test images for split = "test", those held out of training for "validation" and "folds", as are the
@@ -219,6 +219,8 @@ def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+for _function in (train, fit):
+    _function.__doc__ = f"{inspect.cleandoc(_function.__doc__ or '')}\n\nParameters:\n\n{table()}"
 _IMAGES = _parameter("images", None, Images | None)
 train.__signature__ = _signature(  # type: ignore[attr-defined]
     _IMAGES,

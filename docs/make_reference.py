@@ -1,5 +1,6 @@
 """Writes the reference pages that are made from the code: `make reference`. A test holds them to it."""
 
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import typer
 
 import gridrun
+from cnn_core.config import Config, meaning, spelt
 from gridrun.cli import EXIT_CODES, app
 from gridrun.report import csv
 
@@ -100,7 +102,23 @@ def _signature(name: str, function: Any) -> Iterator[str]:
     yield ""
 
 
-PAGES = {"reference-commands.md": commands, "reference-output.md": output, "reference-python.md": python}
+def hyperparameters() -> Iterator[str]:
+    """Every hyperparameter of cnn_core: default, what it means, what it may be."""
+    yield from (MADE, "", "# Hyperparameters of cnn_core", "")
+    yield "Parameters of `cnn_core.train` and `fit`, and of `cnn_core train` in a shell; of `CNNClassifier`"
+    yield "too, but for those that say which images of a dataset are used. How they act together:"
+    yield "[layers.md](layers.md); the images: [data.md](data.md)."
+    yield from ("", "| parameter | default | |", "|---|---|---|")
+    for field in dataclasses.fields(Config):
+        yield f"| `{field.name}` | `{spelt(field.default)}` | {meaning(field.name)} |"
+
+
+PAGES = {
+    "reference-commands.md": commands,
+    "reference-hyperparameters.md": hyperparameters,
+    "reference-output.md": output,
+    "reference-python.md": python,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import cnn_core
 from cnn_core.command import main
+from cnn_core.config import OF_DATASETS, meaning, spelt, table
 
 SMALL = ["train", "epochs=2", "conv_channels=[2]", "train_size=50", "test_size=50"]
 
@@ -63,11 +65,24 @@ def test_a_disk_that_refuses_is_the_environments_fault(
     assert err.count("\n") == 1
 
 
-def test_help_lists_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--help")
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"]])
+def test_help_says_of_every_parameter_what_it_is_and_may_be(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, out, _ = run(capsys, *words)
+    told = " ".join(out.split())
     assert code == 0
-    assert all(f"  {name}=" in out for name in cnn_core.Config.__dataclass_fields__)
-    assert "  conv_channels=[6,16]\n" in out
+    for field in fields(cnn_core.Config):
+        assert f"{field.name}={spelt(field.default)} {meaning(field.name)}" in told
+    assert "conv_channels=[6,16] filters of each convolution; a list such as [6, 16]" in told
+
+
+def test_the_help_of_functions_says_the_same() -> None:
+    for function in (cnn_core.train, cnn_core.fit):
+        assert table() in (function.__doc__ or "")
+    own = cnn_core.CNNClassifier.__doc__ or ""
+    assert table(without=(*OF_DATASETS, "metrics")) in own
+    assert " train_size=" not in own
 
 
 def test_the_program_is_installed() -> None:
