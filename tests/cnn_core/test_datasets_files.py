@@ -16,7 +16,7 @@ from scipy.io import loadmat, savemat
 
 from cnn_core import datasets
 from cnn_core.config import ConfigError
-from cnn_core.datasets import folders, openml
+from cnn_core.datasets import files, folders, openml
 from cnn_core.datasets.places import find_source
 from cnn_core.datasets.source import Source
 
@@ -643,7 +643,7 @@ class TestDownload:
             raise error
 
         monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
-        message = refusal_of(lambda folder: datasets._source("mnist", folder), mnist)
+        message = refusal_of(lambda folder: files.source_of("mnist", folder), mnist)
         assert reason in message
         assert f"put MNIST's IDX files, mnist.npz or mnist-original.mat into {mnist} by hand" in message
         assert list(mnist.iterdir()) == []
@@ -652,7 +652,7 @@ class TestDownload:
         self, mnist: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-        message = refusal_of(lambda folder: datasets._source("mnist", folder), mnist)
+        message = refusal_of(lambda folder: files.source_of("mnist", folder), mnist)
         assert "pip install 'gridrun[cnn]', or put MNIST's IDX files" in message
         assert list(mnist.iterdir()) == []
 
