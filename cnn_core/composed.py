@@ -1,4 +1,4 @@
-"""Runs a network with a layer that has no kernels, yours, layer by layer from Python, float32.
+"""Runs a network with a layer that is not compiled, one of yours, layer by layer from Python, float32.
 
 The same functions as engine.py and loop.py. A layer in `kernels.single.KERNELS` runs compiled, any other as
 its file in `layers` says, in NumPy. The order of work is that of `Network.gradients`, the textbook; here all

@@ -42,14 +42,16 @@ RANGES = {
 
 
 class Hyperparameters:
-    """A frozen dataclass whose fields are in RANGES. NumPy's numbers become Python's.
+    """A frozen dataclass. Fields that are in RANGES are checked; NumPy's numbers become Python's there.
 
     Raises: ConfigError for a field out of its range.
     """
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value, allowed = getattr(self, field.name), RANGES[field.name]
+            value, allowed = getattr(self, field.name), RANGES.get(field.name)
+            if allowed is None:
+                continue
             try:
                 number = operator.index(value) if allowed.whole else float(value)
             except (TypeError, ValueError, OverflowError):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_core.architecture import shapes_before
 from cnn_core.fuse import Program, fuse
 from cnn_core.layers import LAYERS, CrossEntropy, Layer
 from cnn_core.optimisers import Rule
@@ -37,13 +38,27 @@ class Runner(Protocol):
 
 
 def choose(layers: Sequence[Layer], shape: tuple[int, ...], loss: CrossEntropy) -> Runner:
-    """What runs these layers. Nothing is loaded or compiled before `begin`."""
+    """What runs these layers. The textbook's are loaded and compiled by `begin`, a user's own here."""
     program = fuse(layers, shape)
     if program is not None:
         return _Fused(program, loss)
-    if all(type(layer) in LAYERS.values() for layer in layers):
+    if _have_kernels(layers, shape):
         return _Looped(layers, shape, loss)
     return _Composed(layers, shape, loss)
+
+
+def _have_kernels(layers: Sequence[Layer], shape: tuple[int, ...]) -> bool:
+    if all(type(layer) in LAYERS.values() for layer in layers):
+        return True
+    import numba
+
+    from cnn_core import compilation
+    from cnn_core.kernels.operations import has_kernels
+
+    if numba.config.DISABLE_JIT:
+        return False
+    with compilation.plain_optimisation():
+        return all(map(has_kernels, layers, shapes_before(layers, shape)))
 
 
 class _Fused:
@@ -122,11 +137,23 @@ class _Looped:
         loss = self._loop.train_epoch(
             self._state, images, labels, order, batch, rate, key, rule, self._loss.smoothing
         )
+        self._refuse_what_was_raised()
         return float(loss)
 
     def predict(self, images: Array) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._loop.predict(self._state, images)
+        self._refuse_what_was_raised()
         return logits
+
+    def _refuse_what_was_raised(self) -> None:
+        if self._state.table["raised"].any():
+            own = {type(layer).__name__ for layer in self._layers} - {
+                kind.__name__ for kind in LAYERS.values()
+            }
+            raise RuntimeError(
+                f"{', '.join(sorted(own))} raised an exception in the compiled loop; Network.gradients and"
+                " Network.logits run the same layers from Python, and say which"
+            )
 
     def evaluate(self, images: Array, labels: Array) -> Scores:
         return judge(self.predict(images), labels)

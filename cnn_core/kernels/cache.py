@@ -71,6 +71,12 @@ def _kept(compiled: Any, function: Callable[..., Any]) -> Any:
     return compiled
 
 
+def keep(compiled: Any, name: str) -> None:
+    """Have a compiled function found again by its name: that stands for all that it calls and closes over."""
+    with contextlib.suppress(OSError, RuntimeError), _cache_in(folder()):
+        compiled._cache = _KernelCache(compiled.py_func, name)
+
+
 class _KernelCache(FunctionCache):  # type: ignore[misc]
     """numba's cache of a function; where a file is damaged, or can't be written, the function is compiled.
 
@@ -78,12 +84,18 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     the machine code is run.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], name: str = "") -> None:
         super().__init__(function)
+        self._name = name
         locator = self._impl.locator
         self._cache_file = _SealedFile(
             locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp()
         )
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        if self._name:
+            return sig, codegen.magic_tuple(), self._name
+        return super()._index_key(sig, codegen)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):

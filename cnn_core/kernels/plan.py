@@ -6,13 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, typeof, types
 from numpy.typing import NDArray
 
 from cnn_core.architecture import flat_order, shapes_before
 from cnn_core.kernels.layout import zeros
-from cnn_core.kernels.operations import OPERATION, Operation, State, blocks_of
-from cnn_core.kernels.operations.operation import align
+from cnn_core.kernels.operations import OPERATION, OPERATIONS, Operation, State, blocks_of
+from cnn_core.kernels.operations.operation import align, kinds
 from cnn_core.kernels.pointer import address
 from cnn_core.kernels.simd import LANES
 from cnn_core.layers import Conv2d, Flatten, Layer, Linear
@@ -51,9 +50,9 @@ def allocate(
 
 
 def kernels_of(layers: Sequence[Layer], shape: Shape) -> set[str]:
-    """Names of the kernels that these layers use."""
+    """Names of the kernels that these layers use, but for those of a user's own."""
     found = set()
-    for _, own in blocks_of(layers, shape):
+    for own in (own for block, own in blocks_of(layers, shape) if type(block[0]) in OPERATIONS):
         for turn in range(len(own.passes)):
             found |= {f"{kernel.__module__}.{kernel.__name__}" for kernel in own.kernels(turn).values()}
     return found
@@ -61,30 +60,28 @@ def kernels_of(layers: Sequence[Layer], shape: Shape) -> set[str]:
 
 def _link(state: State, kernels: list[dict[str, Any]]) -> None:
     """Compile what these operations use, and no more, and note where it is."""
-    kinds = (
-        from_dtype(OPERATION), typeof(state), types.int64, types.int64, types.boolean, types.uint64,
-    )  # fmt: skip
     for number, own in enumerate(kernels):
         for name, kernel in own.items():
-            state.table[name][number] = address(kernel, *kinds)
+            state.table[name][number] = address(kernel, *kinds())
 
 
 def places(layers: Sequence[Layer], shape: Shape) -> NDArray[np.int64]:
     """Where each of the loop's parameters is among a checkpoint's.
 
     In the loop all is channels last: weights as (K, R, S, C), what follows Flatten as (H, W, C), and a layer
-    norm's gamma and beta, which a checkpoint has as (C, H, W).
+    norm's gamma and beta, which a checkpoint has as (C, H, W). A user's own layer has what the textbook has.
     """
     found, at, images = [np.zeros(0, np.int64)], 0, Shape()
     for layer, before in zip(layers, shapes_before(layers, shape), strict=True):
-        if len(before) == 3:
-            images = before if isinstance(layer, Flatten) else ()
+        textbooks = type(layer) in OPERATIONS
+        if len(before) == 3 or not textbooks:
+            images = before if type(layer) is Flatten else ()
         for name, array in layer.parameters(before, np.random.default_rng(0)).items():
             axes = array.shape
             if images and name != "bias":
                 axes = (*axes[:-1], *images)
             own = np.arange(at, at + array.size).reshape(axes)
-            if len(before) == 3 or (images and name != "bias"):
+            if textbooks and (len(before) == 3 or (images and name != "bias")):
                 own = np.moveaxis(own, -3, -1) if own.ndim > 2 else own
             found.append(own.ravel())
             at += array.size
@@ -111,11 +108,12 @@ class _Plan:
         self.statistics = self.numbers(statistics)
         self._at = self._kept = 0
         self.after, self.wants_dx = _last_channels(shape), False
+        self.lying = self.after
         self.input = self.output = self._place(self.after)
         before = shape
         blocks = blocks_of(layers, shape)
         for (block, operation), (_, following) in pairwise([*blocks, ((), Operation(()))]):
-            overwritten = isinstance(block[-1], Conv2d) and following.overwrites
+            overwritten = type(block[-1]) is Conv2d and following.overwrites
             before = self._add(block, before, operation, overwritten)
 
     def numbers(self, count: int) -> int:
@@ -156,7 +154,7 @@ class _Plan:
 
     def _add(self, block: tuple[Layer, ...], before: Shape, operation: Operation, overwritten: bool) -> Shape:
         """Place what runs these layers, dy where y was if that is overwritten; return the shape after."""
-        arrays, kept = list[NDArray[Any]](), 0
+        arrays, kept, images = list[NDArray[Any]](), 0, len(before) == 3
         for layer in block:
             arrays += layer.parameters(before, np.random.default_rng(0)).values()
             kept += sum(array.size for array in layer.statistics(before).values())
@@ -180,6 +178,8 @@ class _Plan:
                 kernels.pop("backward")
             self.rows.append(common | {"waits": turn > 0, "number": len(self.rows)})
             self.kernels.append(kernels)
+        if images or isinstance(block[0], Linear) or type(block[0]) not in OPERATIONS:
+            self.lying = self.after
         self.wants_dx |= bool(arrays)
         self._at += sum(array.size for array in arrays)
         self._kept += kept

@@ -1,4 +1,4 @@
-"""Layers beside one of the user's own, from Python, as fast as is simple.
+"""Layers beside one of the user's own that is not compiled, from Python, as fast as is simple.
 
 A line of KERNELS has a layer's two passes: as array expressions for all images at once where the textbook
 goes image by image, compiled where NumPy has no such expression. What each computes stands in

@@ -24,7 +24,7 @@ class Layer(Hyperparameters):
         layer.track(x, *statistics)                                     in training, if there are statistics
         y = layer.evaluate(x, *parameters, *statistics)                 in evaluation
 
-    Both use what numba compiles, so that one text serves the reader and a compiled loop: arrays, slices and
+    All use what numba compiles, so that one text serves the reader and a compiled loop: arrays, slices and
     loops, one axis or all in a sum, `self` for hyperparameters only, no call of another function of ours.
     """
 

@@ -16,6 +16,7 @@ from cnn_core.kernels.operations.dropout import DROPOUT, SPATIAL_DROPOUT
 from cnn_core.kernels.operations.layer_norm import LAYER_NORM
 from cnn_core.kernels.operations.linear import LINEAR
 from cnn_core.kernels.operations.operation import OPERATION, Operation, State, Table
+from cnn_core.kernels.operations.own import own_operation
 from cnn_core.kernels.operations.paired_conv2d import PAIRED_CONV2D
 from cnn_core.kernels.operations.pooled_block import NORMALISED_POOLED_BLOCK, POOLED_BLOCK
 from cnn_core.kernels.operations.pools import AVG_POOL2D, GLOBAL_AVG_POOL2D, max_pool2d
@@ -24,7 +25,7 @@ from cnn_core.kernels.simd import HALF, LANES
 
 Block = tuple[layers.Layer, ...]
 
-__all__ = ["OPERATION", "OPERATIONS", "Operation", "State", "blocks_of"]
+__all__ = ["OPERATION", "OPERATIONS", "Operation", "State", "blocks_of", "has_kernels"]
 
 OPERATIONS: Table = {
     layers.AvgPool2d: AVG_POOL2D,
@@ -49,15 +50,27 @@ OPERATIONS: Table = {
 
 
 def operation_of(layer: layers.Layer, before: tuple[int, ...]) -> Operation:
-    """Shapes: `before` is that of the layer's input, (C, H, W) or (D,)."""
+    """The operation of a layer whose input has the shape `before`, (C, H, W) or (D,).
+
+    Raises: KeyError for one of a user's own that is not compiled (`has_kernels`).
+    """
+    if type(layer) not in OPERATIONS:
+        if (own := own_operation(layer, before)) is not None:
+            return own
+        raise KeyError(layer)
     found = OPERATIONS[type(layer)]
     return found if isinstance(found, Operation) else found(layer, before)
+
+
+def has_kernels(layer: layers.Layer, before: tuple[int, ...]) -> bool:
+    """Whether the loop runs this layer: the textbook's, and a user's own if numba compiles it."""
+    return type(layer) in OPERATIONS or own_operation(layer, before) is not None
 
 
 def blocks_of(layers_: Sequence[layers.Layer], shape: tuple[int, ...]) -> list[tuple[Block, Operation]]:
     """What runs these layers: each by its own operation, or several, one after another, by one.
 
-    Shapes: `shape` is that of an image.
+    Shapes: `shape` is that of an image. Raises: KeyError as `operation_of`.
     """
     found, before, at = list[tuple[Block, Operation]](), shape, 0
     while at < len(layers_):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numba import from_dtype, typeof, types
 from numpy.typing import NDArray
 
 from cnn_core.kernels.cache import kernel
@@ -34,7 +35,8 @@ def _fields(text: str, kind: type = np.int64) -> list[tuple[str, type]]:
 
 OPERATION = np.dtype(
     # Its kernels' addresses, 0 where there is none; `waits`: the whole batch must have done what is before.
-    _fields("prepare forward backward finish waits number")
+    # `raised`: a kernel of a user's own has met an exception.
+    _fields("prepare forward backward finish waits number raised")
     # How many images go through it together; an operation's columns may say how many it wants.
     + _fields("together")
     # The shapes (H, W, C) of an image before and (P, Q, K) after it, and how many numbers these have.
@@ -89,12 +91,24 @@ class State(NamedTuple):
     chunk: int
 
 
+@functools.cache
+def kinds() -> tuple[Any, ...]:
+    """The types of what a kernel is given: one for the states of all networks."""
+    numbers = np.zeros(0, OPERATION), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0)
+    state = State(*numbers, 0, 0, 0, (0, 0, 0), 0, 0, 0, 0, 0, 0, 0, 0)
+    return (
+        from_dtype(OPERATION), typeof(state), types.int64, types.int64, types.boolean, types.uint64,
+    )  # fmt: skip
+
+
 class Room(Protocol):
     """Gives an operation places in memory, when a network is laid out."""
 
     before: tuple[int, int, int]
     """(H, W, C)"""
     after: tuple[int, int, int]
+    lying: tuple[int, int, int]
+    """As `before`, but for a vector behind Flatten: the image that it still is in memory."""
     wants_dx: bool
 
     def numbers(self, count: int) -> int:
