@@ -130,7 +130,10 @@ class Model:
 
 
 def load(path: str | Path) -> Model:
-    """Read what `Model.save` wrote. Raises: ConfigError if the file is missing or is no such checkpoint."""
+    """Read what `Model.save` wrote.
+
+    Raises: ConfigError if the file is missing, is no such checkpoint, or holds numbers that no network has.
+    """
     meta_text, parameters, statistics = checkpoint.read(Path(path))
     try:
         meta = json.loads(meta_text)
@@ -153,4 +156,14 @@ def load(path: str | Path) -> Model:
     for name, array in (("parameters", parameters), ("statistics", statistics)):
         if array.size != needed[name]:
             raise ConfigError(f"{path}: holds {array.size} {name}, its configuration needs {needed[name]}")
-    return Model(config, shape, classes, parameters, statistics)
+        if not np.isfinite(array).all():
+            raise ConfigError(
+                f"{path}: {name} must be finite numbers, found {array[~np.isfinite(array)][0]}: the training"
+                " diverged, or the file is damaged; train again, with a smaller learning_rate"
+            )
+    model = Model(config, shape, classes, parameters, statistics)
+    for member in range(config.members):
+        for running in model.network(member=member).statistics:
+            if "var" in running and running["var"].min() < 0:
+                raise ConfigError(f"{path}: statistics has a variance below 0: it is damaged; write it again")
+    return model

@@ -1,6 +1,7 @@
 """Files that are damaged, or made to harm: one line, and no more memory than the file promises."""
 
 import gzip
+import io
 import json
 import os
 import random
@@ -90,6 +91,26 @@ def test_whatever_a_checkpoint_says_of_itself_is_told_in_one_short_line(tmp_path
     with pytest.raises(ConfigError, match="is no checkpoint of this version") as refused:
         cnn_core.load(path)
     assert len(str(refused.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("parameters", np.nan, "parameters must be finite numbers, found nan: the training diverged, or the"),
+        ("parameters", np.inf, "parameters must be finite numbers, found inf: the training diverged, or the"),
+        ("statistics", np.nan, "statistics must be finite numbers, found nan: the training diverged, or the"),
+        ("statistics", -1.0, "statistics has a variance below 0: it is damaged; write it again"),
+    ],
+)
+def test_numbers_that_no_network_has_are_refused(
+    sound: bytes, tmp_path: Path, name: str, value: float, message: str
+) -> None:
+    with np.load(io.BytesIO(sound)) as file:
+        arrays = {key: file[key].copy() for key in file}
+    arrays[name][-1] = value
+    np.savez(tmp_path / "weights.npz", **arrays)
+    with pytest.raises(ConfigError, match="^.*/weights.npz: " + message):
+        cnn_core.load(tmp_path / "weights.npz")
 
 
 def test_a_pipe_instead_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
