@@ -182,6 +182,30 @@ def test_a_page_of_any_grid_has_no_error(browser: Any, tmp_path: Path, axes: str
     tab.close()
 
 
+@pytest.mark.parametrize(
+    ("axes", "score", "told", "untold"),
+    [
+        ("a = [1]\n", lambda *_: 0.5, ["One combination is ranked", "there is no other"], ["beyond noise"]),
+        (
+            "a = [1, 2, 3]\n",
+            lambda p, _: math.nan if p["a"] == 1 else 0.1 * float(p["a"]),
+            ["1 run of each cannot tell the best 2 apart", "not known: one run of each"],
+            ["standard deviation", "Squares of choices tied"],
+        ),
+        ("a = [1, 2]\n", lambda *_: None, ["Nothing yet: nothing is ranked."], ["inside the grid"]),
+    ],
+    ids=["one cell", "one diverged", "all failed"],
+)
+def test_no_panel_says_what_does_not_hold(
+    browser: Any, tmp_path: Path, axes: str, score: Any, told: list[str], untold: list[str]
+) -> None:
+    tab = Tab(browser, fill(tmp_path, HEAD + "[grid]\n" + axes, score))
+    words = tab.page.inner_text("main")
+    assert not [each for each in told if each not in words]
+    assert not [each for each in untold if each in words]
+    tab.close()
+
+
 def test_terms_that_are_cut_alike_stay_apart(browser: Any, report: Path) -> None:
     tab = Tab(browser, report, viewport={"width": 390, "height": 800})
     tab.see("matters")
@@ -199,6 +223,21 @@ def test_axes_are_sorted_and_texts_are_no_slopes(tab: Tab) -> None:
     assert best == ["lines+markers", "markers"]
     ranges = tab.run("[...document.querySelectorAll('#per_axis .plot')].map(p => p.layout.yaxis.range)")
     assert len({tuple(each) for each in ranges}) == 1
+
+
+def test_the_best_over_all_else_has_a_band_over_replicates(tab: Tab) -> None:
+    tab.see("per_axis")
+    for index, filled in ((0, True), (2, False)):  # numbers, texts
+        traces = tab.drawn("per_axis", index)
+        assert any(trace.get("fill") == "toself" for trace in traces) is filled
+        assert bool(traces[2].get("error_y")) is not filled
+    band = next(trace for trace in tab.drawn("per_axis") if trace.get("fill"))
+    best = tab.drawn("per_axis")[2]["y"]
+    count = len(band["y"]) // 2
+    assert all(
+        low <= middle <= high and low < high
+        for low, middle, high in zip(reversed(band["y"][count:]), best, band["y"][:count], strict=True)
+    )
 
 
 def test_one_loss_that_exploded_does_not_flatten_the_others(browser: Any, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def _fill(source: Source) -> dict[str, Any]:
         "metric_name": result.spec.metric,
         "clipped": range_of(source.mean, result.spec.mode).note,
         "duration": duration,
+        "replicates": bool(result.spec.grid.replicates),
     }
 
 

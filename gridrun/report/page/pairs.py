@@ -15,6 +15,8 @@ def _fill(source: Source) -> dict[str, Any]:
         "pairs": found,
         "clipped": range_of(source.mean, source.result.spec.mode).note,
         "metric_name": source.result.spec.metric,
+        "ranked": source.answer is not None,
+        "tied": bool(source.answer and source.answer.ties and source.answer.ties.count),
     }
 
 

@@ -49,14 +49,16 @@ function drawAxis(axis, line, rows, place, range, clip) {
       x: places,
       y: best,
       customdata: points.map((point) => point.row),
-      error_y: std.some((s) => s !== null)
-        ? { type: "data", array: std.map((s) => s ?? 0), color: "#21918c", thickness: 1.5 }
-        : undefined,
+      error_y:
+        !axis.numbers && std.some((s) => s !== null)
+          ? { type: "data", array: std.map((s) => s ?? 0), color: "#21918c", thickness: 1.5 }
+          : undefined,
       line: { color: "#21918c", width: 2.5 },
       marker: { size: 8, color: "#21918c" },
       hovertemplate: "best over all else %{y:.4g}<extra></extra>",
     },
   ];
+  if (axis.numbers && std.some((s) => s !== null)) traces.push(bandOf(places, points, clip));
   const top = data.best.length ? place[axis.codes[data.best[0]]] : -1;
   if (top >= 0 && best[top] !== null) {
     traces.push({
@@ -94,5 +96,22 @@ function drawAxis(axis, line, rows, place, range, clip) {
       xaxis: page.even(axis),
       yaxis: { range: [range[0] - room, range[1] + room], title: { text: page.escape(data.metric) } },
     }),
+  };
+}
+
+// What replicates of the best over all else span, where values have a slope.
+function bandOf(places, points, clip) {
+  const there = places.filter((i) => points[i].best !== null && points[i].std !== null);
+  const ends = [1, -1].map((sign) => there.map((i) => clip(points[i].best + sign * points[i].std)));
+  return {
+    type: "scatter",
+    mode: "lines",
+    x: [...there, ...there.toReversed()],
+    y: [...ends[0], ...ends[1].toReversed()],
+    fill: "toself",
+    fillcolor: "#21918c",
+    opacity: 0.2,
+    line: { width: 0 },
+    hoverinfo: "skip",
   };
 }

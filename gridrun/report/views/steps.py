@@ -120,7 +120,9 @@ def _repeat(result: Aggregate, answer: Answer, costs: Costs) -> Iterator[Step]:
         return
     picks = [answer.best, *(answer.ties.picks if answer.ties else ())][:MOST_FINALISTS]
     if answer.ties is None:
-        rows = result.order[: min(5, len(result.order))].tolist()
+        # What has diverged stands last, and is no finalist.
+        finite = int(np.isfinite(result.best[result.names.metric].to_numpy(float)).sum())
+        rows = result.order[: min(5, finite)].tolist()
         reached = result.reached_at.tolist()
         finalists = [result.layout.params_of(row, at) for row, at in zip(rows, reached, strict=False)]
     else:
