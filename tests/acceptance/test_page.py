@@ -136,6 +136,20 @@ def test_no_webgl_before_a_surface_is_looked_at(browser: Any, report: Path) -> N
     browser_context.close()
 
 
+def test_what_stands_on_a_colour_is_read_on_it(tab: Tab) -> None:
+    tab.see("pairs")
+    heat = next(trace for trace in tab.drawn("pairs") if trace.get("colorbar"))
+    (text,) = (trace for trace in tab.drawn("pairs") if trace.get("mode") == "text")
+    for x, y, colour in zip(text["x"], text["y"], text["textfont"]["color"], strict=True):
+        value = heat["z"][y][x]
+        share = 1.0 if value is None else (value - heat["zmin"]) / (heat["zmax"] - heat["zmin"])
+        assert colour == ("#ffffff" if share < 0.55 else "#1f2933")
+    tab.see("surfaces")
+    (note,) = tab.run("document.querySelector('#surfaces .plot').layout.scene.annotations")
+    assert note["text"].startswith("best ")
+    assert note["bgcolor"] != note["font"]["color"]
+
+
 def test_a_hover_on_a_surface_says_the_parameters_of_every_cell(tab: Tab) -> None:
     tab.see("surfaces")
     surface = tab.drawn("surfaces")[0]

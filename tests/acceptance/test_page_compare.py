@@ -91,6 +91,7 @@ def test_every_panel_of_a_comparison_is_drawn_and_linked_without_an_error_or_a_r
     told = tab.page.inner_text("#pin")
     assert "cell of A" in told
     assert told.count("gridrun show") == 2
+    tab.see("scatter")
     tab.page.wait_for_function("document.querySelector('#scatter .plot').data.at(-1).x.length === 1")
     assert "<b>x</b>" in tab.page.inner_text("#cells")
     assert tab.page.query_selector("#cells td b, #answer td b, .xtick b") is None

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from gridrun.errors import InputError
 from gridrun.report import write_and_answer, write_report
@@ -130,6 +131,31 @@ def test_a_square_is_the_best_over_all_else_or_says_what_there_is(tmp_path: Path
     assert rows[0, 0] == 1
     assert np.isnan(values[0, 1])
     assert state_of_rest(result, a, b)[[0, 1, 1], [1, 0, 1]].tolist() == ["diverged", "failed", "pending"]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_numbers_in_squares_stand_out_from_their_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr("gridrun.report.pictures.pairs.save", lambda figure, _path: figures.append(figure))
+    head = HEAD.replace('"score"\n', f'"score"\nmode = "{mode}"\n')
+    text = head + "[grid]\na = [1, 2, 3, 4]\nb = [1, 2, 3, 4]\n"
+    fill(tmp_path, text, lambda p, _: float(str(p["a"])) * 4 + float(str(p["b"])))
+    write_and_answer(tmp_path)
+    axes = figures[0].axes[0]
+    (mesh,) = axes.collections
+
+    def light(colour: Any) -> float:
+        parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
+
+    told = {text.get_position(): text for text in axes.texts}
+    assert len(told) == 16
+    for (x, y), text_ in told.items():
+        ground = mesh.cmap(mesh.norm(mesh.get_array().reshape(4, 4)[int(y), int(x)]))
+        dark, bright = sorted(light(each) + 0.05 for each in (ground, text_.get_color()))
+        assert bright / dark > 3.5, text_.get_text()
 
 
 def test_a_line_has_the_best_the_median_and_the_spread_of_each_value(tmp_path: Path) -> None:

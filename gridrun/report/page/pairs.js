@@ -151,7 +151,6 @@ function drawPair(chosen, found, range) {
           ? page.escape(data.states[found.states[square]])
           : "",
       ),
-      texttemplate: annotated ? "%{text}" : "",
       hovertemplate: "%{text}<extra></extra>",
     },
   ];
@@ -166,7 +165,6 @@ function drawPair(chosen, found, range) {
       reversescale: by === "rank",
       customdata: custom,
       text,
-      texttemplate: annotated ? "%{text}" : "",
       hovertext: grid((square) => (row(square) < 0 ? "" : page.label(row(square)))),
       hovertemplate: "%{hovertext}<extra></extra>",
       colorbar: {
@@ -175,6 +173,7 @@ function drawPair(chosen, found, range) {
       },
     });
   }
+  if (annotated) traces.push(textOf(shared, traces));
   const best = data.best.length ? placeOf(chosen, data.best[0]) : null;
   if (best) {
     traces.push({
@@ -209,6 +208,27 @@ function drawPair(chosen, found, range) {
       yaxis: { ...page.even(y), showgrid: false, title: { text: page.escape(y.name) } },
     }),
   };
+}
+
+const DARK = 0.55; // of the range: up to here the colours are dark, and what stands on them white
+
+// What stands in each square: plotly's own texts are grey on green.
+function textOf(shared, [missing, known]) {
+  const [x, y, text, colours] = [[], [], [], []];
+  shared.y.forEach((j) => {
+    shared.x.forEach((i) => {
+      const value = known?.z[j][i] ?? null;
+      const said = value === null ? missing.text[j][i] : known.text[j][i];
+      if (!said) return;
+      const share = known ? (value - known.zmin) / (known.zmax - known.zmin || 1) : 1;
+      const dark = value === null ? missing.z[j][i] === 3 : (known.reversescale ? 1 - share : share) < DARK;
+      x.push(i);
+      y.push(j);
+      text.push(said);
+      colours.push(dark ? "#ffffff" : "#1f2933");
+    });
+  });
+  return { type: "scatter", mode: "text", x, y, text, textfont: { color: colours }, hoverinfo: "skip" };
 }
 
 // The number that gives a square its colour.

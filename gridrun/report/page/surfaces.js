@@ -76,17 +76,31 @@ function drawSurface(surface, range, camera) {
       showlegend: false,
     },
   ];
+  const annotations = [];
   if (surface.best) {
     const [a, b, c] = surface.best;
+    // On a ground of its own: the surface behind may be dark, or bright.
+    annotations.push({
+      x: a,
+      y: b,
+      z: clip(c),
+      text: surface.told,
+      font: { color: ink },
+      bgcolor: ground,
+      opacity: 0.9,
+      showarrow: true,
+      arrowcolor: ink,
+      arrowhead: 0,
+      ax: 0,
+      ay: -28,
+    });
     data.push({
       type: "scatter3d",
-      mode: "markers+text",
+      mode: "markers",
       x: [a],
       y: [b],
       z: [clip(c)],
       text: [surface.told],
-      textposition: "top center",
-      textfont: { color: ink },
       marker: { size: 6, color: accent, symbol: "diamond", line: { color: ground, width: 1 } },
       hoverinfo: "text",
       showlegend: false,
@@ -105,6 +119,7 @@ function drawSurface(surface, range, camera) {
     layout: page.layout({
       margin: { l: 0, r: 0, t: 5, b: 0 },
       scene: {
+        annotations,
         xaxis: axis(x),
         yaxis: axis(y),
         zaxis: {
