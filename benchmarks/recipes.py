@@ -47,13 +47,16 @@ def train_torch(params: dict[str, Any]) -> Iterator[float]:
 
     from benchmarks import torch_network
     from cnn_core import Config, augmentation
+    from cnn_core.architecture import build_layers
+    from cnn_core.optimisers import SGD
     from cnn_core.train import _images
 
     config = Config(**params)
     images = _images(config)
     torch.manual_seed(config.seed)
-    network = torch_network.build((1, 28, 28), 10, config.conv_channels, config.kernel_size, 0.0)
-    trainer = torch_network.Trainer(network, images.train_x, images.train_y, config.learning_rate)
+    shape = (1, 28, 28)
+    network = torch_network.build(build_layers(config, shape, 10), shape)
+    trainer = torch_network.Trainer(network, images.train_x, images.train_y, SGD(), config.learning_rate)
     trainer.optimiser = torch.optim.SGD(
         network.parameters(), lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov
     )
