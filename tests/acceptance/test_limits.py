@@ -1,17 +1,18 @@
 """Every limit of a process, from nothing to enough: one line and exit code 3, or everything is done."""
 
+import contextlib
 import os
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import GRIDRUN, SOAK
-from tests.acceptance.test_kills import wait_until_alone
+from tests.acceptance.test_kills import wait_until, wait_until_alone
 
 pytestmark = pytest.mark.slow
 Write = Callable[..., str]
@@ -40,6 +41,7 @@ LIMITS = {
     ),
     "file size": (resource.RLIMIT_FSIZE, range(0, 400_000, 8_000) if SOAK else (0, 40_000, 20_000_000)),
 }
+TASKS = range(1, 30) if SOAK else (3, 11, 13)  # processes and threads of a container
 
 
 @pytest.mark.parametrize("what", LIMITS)
@@ -49,36 +51,69 @@ def test_at_every_limit_all_is_done_or_it_is_said_in_one_line(
     if what == "processes" and (os.geteuid() != 0 or shutil.which("setpriv") is None):
         pytest.skip("needs root and setpriv")
     kind, limits = LIMITS[what]
+    most = resource.getrlimit(kind)[1]
+    before = AS_USER if what == "processes" else []
     grid = write_grid(a="[1, 3, 4, 5]", epochs="[1]")
-    ends = set()
-    for limit in limits:
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        code, out, err = sweep_within(tmp_path, grid, kind, limit)
-        if code == 3:
-            assert (err.count("\n"), err[:9]) == (1, "gridrun: "), (limit, out, err)
-        else:
-            assert (code, err) == (0, ""), (limit, out, err)
-            assert "8 completed, 0 failed" in out
-        assert "Traceback" not in out, (limit, out)
-        ends.add(code)
-        wait_until_alone(tmp_path)
-        # And with enough the same command goes on to the end.
+    ends = {
+        sweep_within(tmp_path, grid, f"resource.setrlimit({kind}, ({limit}, {most}))", before)
+        for limit in limits
+    }
     assert what == "memory" or ends == {0, 3}
-    assert sweep_within(tmp_path, grid, kind, resource.getrlimit(kind)[0])[0] == 0
+    # And with enough the same command goes on to the end.
+    assert sweep_within(tmp_path, grid, "", before, anew=False) == 0
 
 
-def sweep_within(folder: Path, grid: str, kind: int, limit: int) -> tuple[int, str, str]:
-    before = AS_USER if kind == resource.RLIMIT_NPROC else []
+@pytest.fixture
+def container() -> Iterator[Path]:
+    """A control group whose tasks can be limited; of either version."""
+    for root in ("pids", "."):
+        place = Path("/sys/fs/cgroup") / root / f"gridrun-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            place.mkdir()
+            if (place / "pids.max").exists():
+                break
+            place.rmdir()
+    else:
+        pytest.skip("needs a control group of its own")
+    yield place
+    place.rmdir()
+
+
+def test_in_a_container_of_few_tasks_all_is_done_or_it_is_said_in_one_line(
+    write_grid: Write, tmp_path: Path, container: Path
+) -> None:
+    grid = write_grid(a="[1, 3, 4, 5]", epochs="[1]")
+    ends = []
+    for limit in (*TASKS, "max"):
+        (container / "pids.max").write_text(f"{limit}\n")
+        enter = f"open('{container}/cgroup.procs', 'w').write(str(os.getpid()))"
+        ends.append(sweep_within(tmp_path, grid, enter))
+    assert (ends[0], ends[-1]) == (3, 0)
+    wait_until(lambda: not (container / "cgroup.procs").read_text())
+
+
+def sweep_within(
+    folder: Path, grid: str, limit: str, before: Sequence[str] = (), *, anew: bool = True
+) -> int:
+    """Sweep after `limit`; the exit code, if what was said is what goes with it."""
+    if anew:
+        shutil.rmtree(folder / "out", ignore_errors=True)
     # Set by what has no threads and is small: a limit on memory is not to hit the shell itself.
-    command = (
-        f"import os, resource, sys; resource.setrlimit({kind}, ({limit}, {resource.getrlimit(kind)[1]}));"
-    )
-    command += " os.execv(sys.argv[1], sys.argv[1:])"
+    command = f"import os, resource, sys\n{limit}\nos.execv(sys.argv[1], sys.argv[1:])"
     ended = subprocess.run(
         [*before, sys.executable, "-c", command, GRIDRUN, "sweep", grid, "--out", "out", "--quiet"],
         cwd=folder, capture_output=True, text=True, timeout=90,
     )  # fmt: skip
-    return ended.returncode, ended.stdout, ended.stderr
+    code, out, err = ended.returncode, ended.stdout, ended.stderr
+    if code == 3:
+        assert (err.count("\n"), err[:9]) == (1, "gridrun: "), (limit, out, err)
+    else:
+        assert (code, err) == (0, ""), (limit, out, err)
+        assert " 0 failed" in out
+        assert "8 completed" in out or "8 cached" in out
+    assert "Traceback" not in out, (limit, out)
+    wait_until_alone(folder)
+    return code
 
 
 THREADED = """
