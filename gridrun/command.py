@@ -11,7 +11,11 @@ from gridrun.errors import InputError
 
 def write_command(*words: str | Path) -> str:
     """A gridrun command as it is typed into a shell."""
-    return shlex.join(["gridrun", *map(str, words)])
+    # A path that begins with a dash would be an option.
+    typed = [
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
+    ]
+    return shlex.join(["gridrun", *typed])
 
 
 def same_command(*options: str, words: Iterable[str] | None = None) -> str:
@@ -39,5 +43,4 @@ def name_directory(directory: Path) -> list[Path]:
             return []
     except (InputError, OSError):
         pass
-    # A name that begins so would be an option.
-    return [Path.cwd() / directory if str(directory).startswith("-") else directory]
+    return [directory]

@@ -52,7 +52,7 @@ def line_after(text: str, beginning: str) -> str:
     return found.strip().removeprefix(beginning).strip()
 
 
-@pytest.mark.parametrize("options", [[], ["--out", "my results/x"], ["--quiet"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--out", "my results/x"], ["--out", "-x"], ["--quiet"]], ids=str)
 @pytest.mark.parametrize("sizes", ["[1, 2]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]"], ids=["few", "many"])
 def test_who_only_fails_reads_why_in_the_last_lines_and_types_what_they_say(
     run: Run, type_in: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path,
