@@ -195,6 +195,8 @@ class Config:
                 self._refuse(name, "true or false", "False")
         for name, (count, example) in SIZES.items():
             self._require_sizes(name, count, example)
+        if self.data_dir is not None and not isinstance(self.data_dir, str):
+            self._refuse("data_dir", "a directory", '"data"')
         self._require_metrics()
         self._require_use()
 

@@ -98,6 +98,7 @@ def test_schedules_are_those_of_the_documentation() -> None:
         ({"conv_channels": [6, 16, 8]}, "does not fit convolution 3, whose input is 16x4x4"),
         ({"train_size": 1797}, "1797"),
         ({"padding": 5}, "padding must be below kernel_size (5), found 5; write 2"),
+        ({"data_dir": 7}, 'data_dir must be a directory, found 7; write "data"'),
         ({"epochs": np.True_}, "epochs must be a whole number from 1, found True"),
         ({"epochs": np.float64(2)}, "epochs must be a whole number from 1, found 2.0"),
         ({"conv_channels": np.array(6)}, "conv_channels must be a list of whole numbers, found 6"),
