@@ -432,6 +432,16 @@ def test_a_table_of_numbers_is_behind_every_picture(tab: Tab) -> None:
     assert tab.run(without) == []
 
 
+def test_the_best_of_so_many_combinations_is_drawn_up_to_the_best_of_all(tab: Tab) -> None:
+    tab.page.wait_for_function("performance.getEntriesByName('drawn').length === 1")
+    (search,) = tab.drawn("budget", 2)
+    assert search["x"] == [1, 2, 3, 5, 10, 16]
+    assert search["y"] == sorted(search["y"])
+    means = "page.data.mean.filter((value, row) => page.data.state[row] === 0)"
+    assert search["y"][-1] == pytest.approx(tab.run(f"Math.max(...{means})"))
+    assert "10 make 95 % of the way from one to all 16" in tab.page.inner_text("#budget")
+
+
 def test_text_of_strangers_is_no_markup_in_the_browser(tab: Tab) -> None:
     tab.run("page.drawAll(plot => !plot.spatial)")
     tab.page.fill("#filter", "optimizer~adam")

@@ -1,7 +1,8 @@
-// Curves by epoch, and the metric against seconds.
+// Curves by epoch, the metric against seconds, and the best of so many combinations.
 page.panels.budget = (told) => {
   drawCurves(told);
   drawSeconds(told);
+  drawSearch(told);
 };
 
 const GOOD = ["#440154", "#31688e", "#21918c"];
@@ -215,4 +216,26 @@ function drawSeconds(told) {
     },
     at,
   );
+}
+
+function drawSearch(told) {
+  const element = document.querySelector('[data-plot="budget-search"]');
+  if (!element) return;
+  page.picture(element, () => ({
+    data: [
+      {
+        type: "scatter",
+        mode: "lines+markers",
+        x: told.search.map(([n]) => n),
+        y: told.search.map(([, best]) => best),
+        hovertemplate: "%{y:.5g} of %{x}<extra></extra>",
+        line: { color: page.colours().accent, width: 2 },
+        marker: { size: 5 },
+      },
+    ],
+    layout: page.layout({
+      xaxis: { type: "log", title: { text: "combinations (log scale)" } },
+      yaxis: { title: { text: page.escape(page.data.metric) } },
+    }),
+  }));
 }

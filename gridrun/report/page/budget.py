@@ -1,5 +1,7 @@
-"""Budget: the metric by epoch, how far small budgets rank as the largest, and the metric against seconds."""
+"""Budget: the metric by epoch, how far small budgets rank as the largest, the metric against seconds, and
+the best of so many combinations drawn at random."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from gridrun.terminal import visible
 
 MOST_DOTS = 1500
 MOST_FRONT = 50
+ENOUGH = 0.95
 
 
 def _fill(source: Source) -> dict[str, Any]:
@@ -28,10 +31,21 @@ def _fill(source: Source) -> dict[str, Any]:
             for at in front[:MOST_FRONT]
         ],
         "metric_name": result.spec.metric,
+        "search": source.answer.curve if source.answer and len(source.answer.curve) > 2 else (),
+        "enough": _enough(source.answer.curve) if source.answer else None,
         "clipped": range_of(source.mean, result.spec.mode).note,
         "duration": duration,
         "replicates": bool(result.spec.grid.replicates),
     }
+
+
+def _enough(curve: Sequence[tuple[int, float]]) -> int | None:
+    """How many combinations are expected to make ENOUGH of the way from one to all; None if all are alike."""
+    values = np.array([best for _, best in curve])
+    way = np.abs(values - values[:1])
+    if len(way) < 2 or not np.isfinite(way).all() or way[-1] == 0:
+        return None
+    return int(curve[int(np.argmax(way >= ENOUGH * way[-1]))][0])
 
 
 def _words(source: Source, combination: int, budget: int) -> str:
@@ -52,6 +66,7 @@ def _data(source: Source) -> dict[str, Any]:
         "agreements": [
             [a.budget, known(a.correlation)] for a in (source.answer.budgets if source.answer else ())
         ],
+        "search": [[n, known(best)] for n, best in (source.answer.curve if source.answer else ())],
         "longest": int(np.max(result.cells[result.names.epoch])) if len(result.cells) else 0,
     }
 
