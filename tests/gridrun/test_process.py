@@ -29,7 +29,9 @@ for module, kind in ((process.resource_tracker, "semlock"), (python, "semaphore"
     os.kill(tracker._pid, signal.SIGKILL)
     os.waitid(os.P_PID, tracker._pid, os.WEXITED | os.WNOWAIT)
     tracker.unregister("/gridrun-none", kind)  # the next one does not know it
-    tracker._stop()
+    os.close(tracker._fd)
+    os.waitpid(tracker._pid, 0)
+    tracker._fd = tracker._pid = None
 """
 
 
