@@ -43,18 +43,18 @@ def gather_logs(result: Aggregate, store: Store, combinations: Iterable[int]) ->
     printed, failed: of each combination a text's number, -1 of one that has none, -2 of one left out.
     """
     repeats, order, ids = result.spec.grid.repeats, list(combinations), result.trajectories
-    number = {name: c for c in order for name in ids[c * repeats : (c + 1) * repeats]}
     printed, failed = (np.full(len(ids) // repeats, -2, np.int32) for _ in range(2))
     printed[order] = failed[order] = -1
-    texts = Texts(MOST_PRINTED)
-    long = set(order[:WHOLE])
+    texts, long, ahead = Texts(MOST_PRINTED), set(order[:WHOLE]), iter(order)
     for name, output in store.outputs_of(ids[c * repeats] for c in order):
-        combination = number[name]
+        combination = next(c for c in ahead if ids[c * repeats] == name)
         text = clean(output.text, LONG if combination in long else SHORT)
         if text.strip():
             printed[combination] = _kept(texts.add(text))
-    causes = Texts(MOST_TOLD)
-    for name, failure in store.failures():
+    causes, ended = Texts(MOST_TOLD), {name for name, _ in store.failures()}
+    runs = ((c, name) for c in order for name in ids[c * repeats : (c + 1) * repeats]) if ended else ()
+    number = {name: c for c, name in runs if name in ended}
+    for name, failure in store.failures() if number else ():
         if name in number and failed[number[name]] < 0:
             place = causes.add(clean(failure.traceback or failure.reason, TRACEBACK))
             failed[number[name]] = _kept(place if place >= 0 else causes.add(clean(failure.reason, REASON)))
