@@ -176,16 +176,15 @@ def _learn(state, images, order, at, labels, smoothing, key):  # type: ignore[no
         end = begin + 1
         while state.table[end].waits == 0:
             end += 1
-        chunk = state.table[begin].together
-        for first in range(0, n, chunk):
-            last = min(first + chunk, n)
+        for first in range(0, n, state.chunk):
+            last = min(first + state.chunk, n)
             if begin == 0:
                 _place_images(state, images, order, at + first, first, last)
             _run_part(state, begin, end, first, last, True, mix(key, first))
         begin = end
-    loss, chunk = 0.0, state.table[begin].together
-    for first in range(0, n, chunk):  # the last part, and back through it
-        last = min(first + chunk, n)
+    loss = 0.0
+    for first in range(0, n, state.chunk):  # the last part, and back through it
+        last = min(first + state.chunk, n)
         base = first if parts else 0
         if parts == 0:
             _place_images(state, images, order, at + first, 0, last - first)
@@ -201,9 +200,8 @@ def _learn(state, images, order, at, labels, smoothing, key):  # type: ignore[no
         begin -= 1
         while state.table[begin].waits == 0 and begin > 0:
             begin -= 1
-        chunk = state.table[begin].together
-        for first in range(0, n, chunk):
-            _run_back(state, begin, end, first, min(first + chunk, n), mix(key, first))
+        for first in range(0, n, state.chunk):
+            _run_back(state, begin, end, first, min(first + state.chunk, n), mix(key, first))
     for number in range(state.table.size):
         op = state.table[number]
         if op.finish:

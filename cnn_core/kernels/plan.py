@@ -28,8 +28,8 @@ def allocate(
     """Lay the network out for batches of so many images, with copies of its parameters and statistics."""
     order = places(layers, shape)
     one = _Plan(layers, shape, order.size, statistics.size, 1)
-    together = one.images_together()
-    chunk = max(together)
+    wanted = max((row.get("together", 1) for row in one.rows), default=1)
+    chunk = min(CHUNK_IMAGES, max(wanted, CHUNK_BYTES // (4 * one.per_image)))
     waits = sum(len(own.passes) > 1 for _, own in blocks_of(layers, shape))
     plan = _Plan(layers, shape, order.size, statistics.size, max(batch, chunk) if waits else chunk)
     state = State(
@@ -42,7 +42,6 @@ def allocate(
     for number, columns in enumerate(plan.rows):
         for name, value in columns.items():
             state.table[name][number] = value
-    state.table["together"] = together
     _link(state, plan.kernels)
     state.memory[: order.size] = parameters[order]
     state.memory[plan.statistics : plan.statistics + statistics.size] = statistics
@@ -132,19 +131,6 @@ class _Plan:
     def table(self, values: list[int]) -> int:
         self.offsets += values
         return len(self.offsets) - len(values)
-
-    def images_together(self) -> list[int]:
-        """How many images go together through each row: the same up to the next that waits."""
-        least, found = max(1, CHUNK_BYTES // (4 * self.per_image)), list[int]()
-        for number, row in enumerate(self.rows):
-            if not row["waits"]:
-                continue
-            found += self._part(len(found), number, least)
-        return found + self._part(len(found), len(self.rows), least)
-
-    def _part(self, first: int, last: int, least: int) -> list[int]:
-        wanted = [row.get("together", 1) for row in self.rows[first:last]]
-        return [min(CHUNK_IMAGES, max(least, *wanted))] * len(wanted)
 
     def _place(self, shape: tuple[int, int, int], overwritten: bool = False) -> Columns:
         count = math.prod(shape)

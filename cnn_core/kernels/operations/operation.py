@@ -37,7 +37,7 @@ OPERATION = np.dtype(
     # Its kernels' addresses, 0 where there is none; `waits`: the whole batch must have done what is before.
     # `raised`: a kernel of a user's own has met an exception.
     _fields("prepare forward backward finish waits number raised")
-    # How many images go through it together; an operation's columns may say how many it wants.
+    # With how many images at a time it is at its best, if its columns say so.
     + _fields("together")
     # The shapes (H, W, C) of an image before and (P, Q, K) after it, and how many numbers these have.
     + _fields("h w c p q k inputs outputs")
