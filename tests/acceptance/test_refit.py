@@ -21,6 +21,7 @@ from sklearn.svm import SVC
 
 import gridrun
 from gridrun.errors import InputError
+from gridrun.outcome import NOTHING
 from gridrun.store import Store
 from tests.acceptance.backends import BACKENDS
 from tests.acceptance.conftest import Begin, Run
@@ -85,6 +86,11 @@ def take_ledger(folder: Path) -> list[list[str]]:
     lines = path.read_text().splitlines() if path.exists() else []
     path.unlink(missing_ok=True)
     return [line.split() for line in lines]
+
+
+def stored_epochs(folder: Path, trajectory: str) -> int:
+    with Store.read(folder) as store:
+        return store.progress().get(trajectory, NOTHING).epochs
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -171,10 +177,10 @@ def test_a_refit_that_fails_is_told_kept_and_retried_when_asked(run: Run, tmp_pa
 def test_a_refit_that_was_killed_goes_on_from_its_checkpoint(
     run: Run, begin: Begin, tmp_path: Path, write: Any
 ) -> None:
-    grid = write(REFIT, nap=0.8)
+    grid = write(REFIT, nap=1.2)
     sweep = begin(grid, "--out", "o")
     refits = tmp_path / "o" / "cells" / "refit"
-    while not any(file.read_text() == "2" for file in refits.glob("*/checkpoint")):
+    while not any(stored_epochs(tmp_path / "o", path.name) for path in refits.glob("*")):
         assert sweep.poll() is None
         time.sleep(0.02)
     sweep.send_signal(signal.SIGKILL)
