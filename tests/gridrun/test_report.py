@@ -564,6 +564,7 @@ NAMES = ["sco\ud800re", "a\x1b[31mb", "=cmd", "a\nb", "", "$y$", "x;=1", "cell",
 @example([[1.0, 2.0], [1.0, 2.0]], [math.nan], "x", 1, "max")
 @example([[1e308, -1e308], [1e-320, 0.0]], [1.7976931348623157e308, -1.7976931348623157e308], "=x", 2, "max")
 @example([[1.0, 2.0]], [1e-320, 1e300], "sco\ud800re", 1, "min")
+@example([[1.0, 2.0]] * 2, [-1.7e308] * 18 + [1.7e308] * 6, "x", 1, "max")  # one good cell among bad ones
 def test_a_report_survives_any_metric_and_any_axis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     axes: list[list[float]], metrics: list[float], other: str, replicates: int, mode: str,

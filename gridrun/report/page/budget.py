@@ -41,8 +41,8 @@ def _fill(source: Source) -> dict[str, Any]:
 
 def _enough(curve: Sequence[tuple[int, float]]) -> int | None:
     """How many combinations are expected to make ENOUGH of the way from one to all; None if all are alike."""
-    values = np.array([best for _, best in curve])
-    way = np.abs(values - values[:1])
+    halves = np.array([best for _, best in curve]) / 2  # the difference of two extreme ones is no number
+    way = np.abs(halves - halves[:1])
     if len(way) < 2 or not np.isfinite(way).all() or way[-1] == 0:
         return None
     return int(curve[int(np.argmax(way >= ENOUGH * way[-1]))][0])
