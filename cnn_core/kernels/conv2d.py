@@ -23,6 +23,7 @@ Tables (int64, in numbers from an image's first):
 import numpy as np
 
 from cnn_core.kernels.cache import kernel
+from cnn_core.kernels.columns import forward_columns
 from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store, store_first, transpose
 from cnn_core.kernels.tile import (
     TILE,
@@ -94,6 +95,9 @@ def forward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
     places_n, taps_n, width = op.taps - op.places, op.corners - op.taps, op.width
     x_size, y_size = op.x_size, op.y_size
     for image in range(n):
+        if paired is not None and op.beside:
+            forward_columns(op, x, image * x_size, op.rows, places, taps, taps_n, packed, y, image * y_size)
+            continue
         for k in range(0, width, LANES):
             for first in range(0, places_n, TILE):
                 add_tile(

@@ -304,7 +304,7 @@ def interleave(_typing, first, second):  # type: ignore[no-untyped-def]
     lanes = [lane // 2 + lane % 2 * first.lanes for lane in range(vector.lanes)]
 
     def codegen(_context, builder, _signature, args):  # type: ignore[no-untyped-def]
-        return _merge(builder, args[0], args[1], lanes)
+        return merge(builder, args[0], args[1], lanes)
 
     return vector(first, second), codegen
 
@@ -319,16 +319,7 @@ def transpose(_typing, source, at, step, target, to, pitch):  # type: ignore[no-
         for k in range(LANES):
             index = builder.add(at_, builder.mul(step_, ir.Constant(step_.type, k)))
             rows.append(_read(context, builder, signature.args[0], source_, index))
-        distance = 1
-        while distance < LANES:  # swap the off-diagonal blocks of ever larger squares
-            for k in range(LANES):
-                if not k & distance:
-                    one, two = rows[k], rows[k + distance]
-                    lanes = [i if not i & distance else i + LANES - distance for i in range(LANES)]
-                    rows[k] = _merge(builder, one, two, lanes)
-                    lanes = [i + distance if not i & distance else i + LANES for i in range(LANES)]
-                    rows[k + distance] = _merge(builder, one, two, lanes)
-            distance *= 2
+        turn(builder, rows)
         for t, row in enumerate(rows):
             index = builder.add(to_, builder.mul(pitch_, ir.Constant(pitch_.type, t)))
             data = context.make_array(signature.args[3])(context, builder, target_).data
@@ -409,6 +400,20 @@ def load_codes(_typing, codes, index, like):  # type: ignore[no-untyped-def]
     return like(codes, types.intp, like), codegen
 
 
+def turn(builder: Any, rows: list[Any], unit: int = 1) -> None:
+    """Transpose LANES / unit vectors, of as many elements of `unit` lanes, in place."""
+    distance = 1
+    while distance < len(rows):  # swap the off-diagonal blocks of ever larger squares
+        far = distance * unit
+        near = [i if not i // unit & distance else i + LANES - far for i in range(LANES)]
+        next_ = [i + far if not i // unit & distance else i + LANES for i in range(LANES)]
+        for k in range(len(rows)):
+            if not k & distance:
+                one, two = rows[k], rows[k + distance]
+                rows[k], rows[k + distance] = merge(builder, one, two, near), merge(builder, one, two, next_)
+        distance *= 2
+
+
 def _keep_order(builder: Any) -> None:
     """Where a load is no part of an FMA, keep LLVM from making ten of them first, into registers it has not.
 
@@ -425,7 +430,8 @@ def _read(context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: 
     return value
 
 
-def _merge(builder: Any, one: Any, two: Any, lanes: list[int]) -> Any:
+def merge(builder: Any, one: Any, two: Any, lanes: list[int]) -> Any:
+    """The vector of these lanes of two, numbered through."""
     return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
 
 

@@ -47,7 +47,7 @@ def spread(_typing, places, start, step):  # type: ignore[no-untyped-def]
         def place(row: int) -> Any:
             return builder.add(args[1], builder.mul(builder.extract_value(args[0], row), args[2]))
 
-        return _pack(context, builder, places, place)
+        return pack(context, builder, places, place)
 
     return places(places, types.intp, types.intp), codegen
 
@@ -63,7 +63,7 @@ def look_up(_typing, table, places, start):  # type: ignore[no-untyped-def]
             found = builder.load(builder.gep(data, [builder.extract_value(args[1], row)]))
             return builder.add(args[2], found)
 
-        return _pack(context, builder, places, place)
+        return pack(context, builder, places, place)
 
     return places(table, places, types.intp), codegen
 
@@ -72,7 +72,7 @@ def look_up(_typing, table, places, start):  # type: ignore[no-untyped-def]
 def fill_tile(_typing, vector, places):  # type: ignore[no-untyped-def]
     """The tile whose vectors, one for each place, are all `vector`."""
     kind = types.UniTuple(vector, places.count)
-    return kind(vector, places), lambda context, builder, _, args: _pack(
+    return kind(vector, places), lambda context, builder, _, args: pack(
         context, builder, kind, lambda _: args[0]
     )
 
@@ -87,7 +87,7 @@ def load_tile(_typing, array, places):  # type: ignore[no-untyped-def]
         def vector(row: int) -> Any:
             return loader(context, builder, args[0], builder.extract_value(args[1], row))
 
-        return _pack(context, builder, kind, vector)
+        return pack(context, builder, kind, vector)
 
     return kind(array, places), codegen
 
@@ -103,7 +103,7 @@ def add_fetched(_typing, sums, a, places, base, paired, b):  # type: ignore[no-u
             value = fetcher(context, builder, args[1], at, args[4])
             return adder(context, builder, value, args[5], builder.extract_value(args[0], row))
 
-        return _pack(context, builder, sums, vector)
+        return pack(context, builder, sums, vector)
 
     return sums(sums, a, places, types.intp, paired, b), codegen
 
@@ -119,7 +119,7 @@ def add_loaded(_typing, sums, a, places, base, b):  # type: ignore[no-untyped-de
             value = loader(context, builder, args[1], at)
             return adder(context, builder, args[4], value, builder.extract_value(args[0], row))
 
-        return _pack(context, builder, sums, vector)
+        return pack(context, builder, sums, vector)
 
     return sums(sums, a, places, types.intp, b), codegen
 
@@ -173,7 +173,7 @@ def _first(count: int) -> Any:
             index = builder.add(args[0], ir.Constant(args[0].type, row))
             return builder.select(builder.icmp_signed("<", index, args[1]), index, args[1])
 
-        return _pack(context, builder, kind, place)
+        return pack(context, builder, kind, place)
 
     return kind(types.intp, types.intp), codegen
 
@@ -184,7 +184,7 @@ def operation(function: Any, *kinds: Any) -> Callable[..., Any]:
     return lambda context, builder, *args: codegen(context, builder, signature, args)
 
 
-def _pack(context: Any, builder: Any, kind: Any, value: Callable[[int], Any]) -> Any:
+def pack(context: Any, builder: Any, kind: Any, value: Callable[[int], Any]) -> Any:
     """The tuple of value(0), value(1), ..."""
     packed = cgutils.get_null_value(context.get_value_type(kind))
     for row in range(kind.count):

@@ -53,6 +53,9 @@ CASES = [
     Case("study", (1, 28, 28), (6, 16), size=5),
     Case("study-one", (1, 28, 28), (6,), size=5),
     Case("colour", (3, 16, 15), (5, 7)),
+    Case("eight", (1, 9, 26), (8,)),
+    Case("eight-of-four-vectors", (2, 6, 30), (8,)),
+    Case("few-of-four-vectors", (1, 6, 30), (4,)),
     Case("no-norm", (3, 11, 13), (2, 3), norm="none"),
     Case("no-norm-no-dropout", (2, 12, 12), (4, 3), norm="none", dropout=0),
     Case("wide-first", (1, 12, 12), (20, 9)),
@@ -213,6 +216,11 @@ def test_the_table_reaches_every_way_through_the_layout() -> None:
     rows = [row for table in tables for row in table if row["kind"] == CONV]
     ways = {(bool(row["paired"]), bool(row["dense"])) for row in rows}
     assert ways == {(True, True), (False, True), (False, False)}
+    columns = {(bool(row["few"]), bool(row["wide"])) for row in rows if row["beside"]}
+    assert columns == (
+        {(False, False), (False, True), (True, False), (True, True)} if layout.LANES == 16 else {(True, True)}
+    )
+    assert any(row["paired"] and not row["beside"] for row in rows)
     assert any(row["whole"] < row["rows"] for row in rows)
     assert any(row["width"] > layout.LANES for row in rows)
 

@@ -7,6 +7,7 @@ the output, odd ones to that `below` rows under it; x is laid out with the pixel
 
 import numpy as np
 
+from cnn_core.kernels.columns import forward_columns, tiling
 from cnn_core.kernels.conv2d import add_tile, pack_conv2d
 from cnn_core.kernels.operations import conv2d
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
@@ -54,11 +55,15 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
     x = part(memory, op.framed)
     for image in range(first, last):
         _pair(op, memory, image)
-        for place in range(0, places_n, TILE):
-            add_tile(
-                x, image * op.framed_size, places, places_n, place, taps, taps_n, packed, 0, LANES,
-                packed, taps_n * LANES, np.int64(0), both, 0, LANES, np.int64(1),
-            )  # fmt: skip
+        framed = image * op.framed_size
+        if op.beside:
+            forward_columns(op, x, framed, op.below, places, taps, taps_n, packed, both, 0)
+        else:
+            for place in range(0, places_n, TILE):
+                add_tile(
+                    x, framed, places, places_n, place, taps, taps_n, packed, 0, LANES,
+                    packed, taps_n * LANES, np.int64(0), both, 0, LANES, np.int64(1),
+                )  # fmt: skip
         upper = op.y + image * op.y_size
         for place in range(places_n):
             store(memory, upper + place * op.k, evens(load(both, place * LANES)))
@@ -132,7 +137,7 @@ def finish(op, state, first, last, training, key):  # type: ignore[no-untyped-de
 
 
 def columns(layer: Conv2d, room: Room) -> Columns:
-    (_, w, c), (p, q, _) = room.before, room.after
+    (_, w, c), (p, q, k) = room.before, room.after
     size, stride = layer.size, layer.stride
     below, pitch = -(-p // 2), 2 * (w + 2 * layer.padding)
     rows = (below - 1) * stride + size
@@ -140,6 +145,7 @@ def columns(layer: Conv2d, room: Room) -> Columns:
     plane = rows * pitch
     return {
         **conv2d.columns(layer, room),
+        **tiling(k, q, stride),
         "below": below, "rows": rows, "paired_pitch": pitch, "framed_size": framed,
         "framed": room.numbers_per_image(framed), "both": room.numbers(below * q * LANES),
         "paired_places": room.table(
