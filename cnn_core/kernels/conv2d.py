@@ -23,7 +23,7 @@ Tables (int64, in numbers from an image's first):
 import numpy as np
 
 from cnn_core.kernels.cache import kernel
-from cnn_core.kernels.columns import forward_columns
+from cnn_core.kernels.paired import add_to_weights, forward_columns
 from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store, store_first, transpose
 from cnn_core.kernels.tile import (
     TILE,
@@ -125,12 +125,16 @@ def backward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
         for k in range(0, width, LANES):
             store(dpacked, t * width + k, zero)
     for image in range(n):
+        if paired is not None and op.beside_back:
+            add_to_weights(op, x, image * x_size, op.rows, places, taps, dy, image * dy_size, dpacked)
+        else:
+            for k in range(0, width, LANES):
+                for first in range(0, taps_n, TILE):
+                    add_tile(
+                        x, image * x_size, taps, taps_n, first, places, places_n,
+                        dy, image * dy_size + k, width, dpacked, k, width, dpacked, k, width, paired,
+                    )  # fmt: skip
         for k in range(0, width, LANES):
-            for first in range(0, taps_n, TILE):
-                add_tile(
-                    x, image * x_size, taps, taps_n, first, places, places_n, dy, image * dy_size + k, width,
-                    dpacked, k, width, dpacked, k, width, paired,
-                )  # fmt: skip
             total0, total1 = load(dpacked, taps_n * width + k), zero
             at = image * dy_size + k
             for place in range(0, places_n - 1, 2):

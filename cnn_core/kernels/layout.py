@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_core.fuse import CONV, LINEAR, POOL, Operation, Program
-from cnn_core.kernels.columns import tiling
 from cnn_core.kernels.conv2d import images_together
+from cnn_core.kernels.paired import tiling
 from cnn_core.kernels.simd import HALF, LANES, SLACK
 
 
@@ -28,9 +28,9 @@ OPERATION = np.dtype(
     + _fields("x x_size x_pitch y y_size y_pitch y_first dx dy features")
     # `width`: numbers of a position of the convolution's output. Of its rows `rows` are computed; up to
     # `whole` they are positions in every lane. `paired`: 1 where two rows share the vectors, the one `below`
-    # pixels below the other; `beside few wide`: how its columns are made (kernels/columns.py). `dense`: 1
+    # pixels below the other; `beside ... wide`: how they are made (kernels/paired.py). `dense`: 1
     # where the convolution's gradient has no zeros.
-    + _fields("width rows whole paired below beside few wide dense")
+    + _fields("width rows whole paired below beside beside_back few wide dense")
     # The pooling's rows of windows that are computed, and all of these windows.
     + _fields("window_rows windows")
     # Parameters, their gradients, running statistics.
@@ -180,7 +180,7 @@ class _Layout:
         self.codes += routed * self.capacity
         own = {"packed": self.place((taps + 1) * width)}
         if paired:
-            own |= tiling(k, q, stride)
+            own |= tiling(k, q, size, stride)
         if dense:
             own |= {"dpacked": self.place((taps + 1) * width)}
         else:

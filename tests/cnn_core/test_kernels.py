@@ -20,6 +20,7 @@ from cnn_core.config import Config, ConfigError
 from cnn_core.fuse import CONV, Program, fuse
 from cnn_core.kernels import layout
 from cnn_core.kernels.cross_entropy import backward_cross_entropy, forward_cross_entropy
+from cnn_core.kernels.paired import SIZES
 from cnn_core.layers import CrossEntropy
 from tests.cnn_core.fused import Fused, Step, mix
 
@@ -221,6 +222,7 @@ def test_the_table_reaches_every_way_through_the_layout() -> None:
         {(False, False), (False, True), (True, False), (True, True)} if layout.LANES == 16 else {(True, True)}
     )
     assert any(row["paired"] and not row["beside"] for row in rows)
+    assert {row["size"] for row in rows if row["beside_back"]} == set(SIZES)
     assert any(row["whole"] < row["rows"] for row in rows)
     assert any(row["width"] > layout.LANES for row in rows)
 

@@ -54,7 +54,7 @@ OPERATION = np.dtype(
     + _fields("framed framed_size pitch dframed packed dpacked frames width")
     + _fields("places taps row_x row_w rows_n bases turns")
     # Where two positions share a vector (paired_conv2d.py).
-    + _fields("both below rows paired_pitch paired_places beside few wide")
+    + _fields("both below rows paired_pitch paired_places beside beside_back few wide")
     # Of one by Winograd's tiles (winograd_conv2d.py).
     + _fields("out tile_rows tile_columns u u_turned du fresh v m dm partial")
     + _fields("u_pitch turned_pitch v_pitch m_pitch dm_pitch")

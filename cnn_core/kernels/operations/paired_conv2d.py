@@ -7,10 +7,10 @@ the output, odd ones to that `below` rows under it; x is laid out with the pixel
 
 import numpy as np
 
-from cnn_core.kernels.columns import forward_columns, tiling
 from cnn_core.kernels.conv2d import add_tile, pack_conv2d
 from cnn_core.kernels.operations import conv2d
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
+from cnn_core.kernels.paired import add_to_weights, forward_columns, tiling
 from cnn_core.kernels.simd import (
     HALF,
     LANES,
@@ -91,11 +91,14 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
             total = add(total, dy)
             store(both, place * LANES, dy)
         store(dpacked, taps_n * LANES, total)
-        for tap in range(0, taps_n, TILE):
-            add_tile(
-                x, image * op.framed_size, taps, taps_n, tap, places, places_n, both, 0, LANES,
-                dpacked, 0, LANES, dpacked, 0, LANES, np.int64(1),
-            )  # fmt: skip
+        if op.beside_back:
+            add_to_weights(op, x, image * op.framed_size, op.below, places, taps, both, 0, dpacked)
+        else:
+            for tap in range(0, taps_n, TILE):
+                add_tile(
+                    x, image * op.framed_size, taps, taps_n, tap, places, places_n, both, 0, LANES,
+                    dpacked, 0, LANES, dpacked, 0, LANES, np.int64(1),
+                )  # fmt: skip
         if op.wants_dx:
             conv2d.fill_dx(op, state, image)
 
@@ -137,7 +140,7 @@ def finish(op, state, first, last, training, key):  # type: ignore[no-untyped-de
 
 
 def columns(layer: Conv2d, room: Room) -> Columns:
-    (_, w, c), (p, q, k) = room.before, room.after
+    (_, w, c), (p, q, _) = room.before, room.after
     size, stride = layer.size, layer.stride
     below, pitch = -(-p // 2), 2 * (w + 2 * layer.padding)
     rows = (below - 1) * stride + size
@@ -145,7 +148,7 @@ def columns(layer: Conv2d, room: Room) -> Columns:
     plane = rows * pitch
     return {
         **conv2d.columns(layer, room),
-        **tiling(k, q, stride),
+        **tiling(layer.filters, q, size, stride),
         "below": below, "rows": rows, "paired_pitch": pitch, "framed_size": framed,
         "framed": room.numbers_per_image(framed), "both": room.numbers(below * q * LANES),
         "paired_places": room.table(
