@@ -20,17 +20,21 @@ Tables (int64, in numbers from an image's first):
     patch_w    and the same in a filter's frame, from where the code's `shifts` say to begin
 """
 
+from functools import partial
+
 import numpy as np
 
 from cnn_core.kernels.cache import kernel
 from cnn_core.kernels.paired import add_to_weights, forward_columns
 from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store, store_first, transpose
 from cnn_core.kernels.tile import (
+    EIGHT,
     TILE,
     add_fetched,
     add_loaded,
     add_to_array,
     fill_tile,
+    first_eight,
     first_places,
     load_tile,
     look_up,
@@ -99,12 +103,10 @@ def forward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
             forward_columns(op, x, image * x_size, op.rows, places, taps, taps_n, packed, y, image * y_size)
             continue
         for k in range(0, width, LANES):
-            for first in range(0, places_n, TILE):
-                add_tile(
-                    x, image * x_size, places, places_n, first, taps, taps_n, packed, k, width,
-                    packed, taps_n * width + k, np.int64(0),
-                    y, image * y_size + k, width, paired,
-                )  # fmt: skip
+            add_tiles(
+                x, image * x_size, places, places_n, taps, taps_n, packed, k, width,
+                packed, taps_n * width + k, np.int64(0), y, image * y_size + k, width, paired,
+            )  # fmt: skip
 
 
 @kernel
@@ -129,11 +131,10 @@ def backward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
             add_to_weights(op, x, image * x_size, op.rows, places, taps, dy, image * dy_size, dpacked)
         else:
             for k in range(0, width, LANES):
-                for first in range(0, taps_n, TILE):
-                    add_tile(
-                        x, image * x_size, taps, taps_n, first, places, places_n,
-                        dy, image * dy_size + k, width, dpacked, k, width, dpacked, k, width, paired,
-                    )  # fmt: skip
+                add_tiles(
+                    x, image * x_size, taps, taps_n, places, places_n,
+                    dy, image * dy_size + k, width, dpacked, k, width, dpacked, k, width, paired,
+                )  # fmt: skip
         for k in range(0, width, LANES):
             total0, total1 = load(dpacked, taps_n * width + k), zero
             at = image * dy_size + k
@@ -221,24 +222,37 @@ def images_together(x_size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_tile(  # type: ignore[no-untyped-def]
-    a, a_at, rows, rows_n, first, steps, steps_n, b, b_at, b_step, start, start_at, start_step,
-    c, c_at, c_step, paired,
+def add_tiles(  # type: ignore[no-untyped-def]
+    a, a_at, rows, rows_n, steps, steps_n, b, b_at, b_step, start, start_at, start_step, c, c_at, c_step,
+    paired,
 ):  # fmt: skip
-    """c[row] = start[row] + sum over t of a[rows[row] + steps[t]] b[t], for TILE rows from the first.
+    """c[row] = start[row] + sum over t of a[rows[row] + steps[t]] b[t], a tile of rows at a time.
 
-    A row past the last one is the last one again.
+    A row of a tile past the last one is the last one again. All tiles are made in one call: to pass so much
+    takes as long as 60 products.
     """
-    own = first_places(first, rows_n - 1)
-    places = look_up(rows, own, a_at)
-    sums = load_tile(start, spread(own, start_at, start_step))
-    for t in range(steps_n):
-        sums = add_fetched(sums, a, places, steps[t], paired, load(b, b_at))
-        b_at += b_step
-    store_tile(c, spread(own, c_at, c_step), sums)
+    last = rows_n - 1
+    if -(-rows_n // EIGHT) * EIGHT < -(-rows_n // TILE) * TILE:
+        for first in range(0, rows_n, EIGHT):
+            own, at = first_eight(first, last), b_at
+            places = look_up(rows, own, a_at)
+            sums = load_tile(start, spread(own, start_at, start_step))
+            for t in range(steps_n):
+                sums = add_fetched(sums, a, places, steps[t], paired, load(b, at))
+                at += b_step
+            store_tile(c, spread(own, c_at, c_step), sums)
+    else:
+        for first in range(0, rows_n, TILE):
+            own10, at = first_places(first, last), b_at
+            places10 = look_up(rows, own10, a_at)
+            sums10 = load_tile(start, spread(own10, start_at, start_step))
+            for t in range(steps_n):
+                sums10 = add_fetched(sums10, a, places10, steps[t], paired, load(b, at))
+                at += b_step
+            store_tile(c, spread(own10, c_at, c_step), sums10)
 
 
-@kernel
+@partial(kernel, inline="always")
 def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
     """c[c_rows] += sum over t from begin to end of values[t] a[bases[t] + a_rows], vector by vector.
 

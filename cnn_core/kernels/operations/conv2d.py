@@ -14,7 +14,7 @@ add to what was just written is to wait until it is there).
 
 import numpy as np
 
-from cnn_core.kernels.conv2d import add_tile, pack_conv2d
+from cnn_core.kernels.conv2d import add_tiles, pack_conv2d
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
 from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store
 from cnn_core.kernels.tile import (
@@ -68,12 +68,10 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
     x, y = part(memory, op.framed), part(memory, op.y)
     for image in range(first, last):
         for k in range(op.width - LANES, -1, -LANES):
-            for place in range(0, places_n, TILE):
-                add_tile(
-                    x, image * op.framed_size, places, places_n, place, taps, taps_n, packed, k, op.width,
-                    packed, taps_n * op.width + k, np.int64(0),
-                    y, image * op.y_size + k, op.k, None,
-                )  # fmt: skip
+            add_tiles(
+                x, image * op.framed_size, places, places_n, taps, taps_n, packed, k, op.width,
+                packed, taps_n * op.width + k, np.int64(0), y, image * op.y_size + k, op.k, None,
+            )  # fmt: skip
 
 
 @compiled
@@ -86,11 +84,10 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
     for image in range(first, last):
         for k in range(0, op.width, LANES):
             at = image * op.y_size + k
-            for tap in range(0, taps_n, TILE):
-                add_tile(
-                    x, image * op.framed_size, taps, taps_n, tap, places, places_n, dy, at, op.k,
-                    dpacked, k, op.width, dpacked, k, op.width, None,
-                )  # fmt: skip
+            add_tiles(
+                x, image * op.framed_size, taps, taps_n, places, places_n, dy, at, op.k,
+                dpacked, k, op.width, dpacked, k, op.width, None,
+            )  # fmt: skip
             total = load(dpacked, taps_n * op.width + k)
             other = fill(total, np.float32(0))
             for place in range(0, places_n - 1, 2):

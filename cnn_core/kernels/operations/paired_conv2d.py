@@ -7,7 +7,7 @@ the output, odd ones to that `below` rows under it; x is laid out with the pixel
 
 import numpy as np
 
-from cnn_core.kernels.conv2d import add_tile, pack_conv2d
+from cnn_core.kernels.conv2d import add_tiles, pack_conv2d
 from cnn_core.kernels.operations import conv2d
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
 from cnn_core.kernels.paired import add_to_weights, forward_columns, tiling
@@ -24,7 +24,6 @@ from cnn_core.kernels.simd import (
     part,
     store,
 )
-from cnn_core.kernels.tile import TILE
 from cnn_core.layers import Conv2d
 
 
@@ -59,11 +58,10 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
         if op.beside:
             forward_columns(op, x, framed, op.below, places, taps, taps_n, packed, both, 0)
         else:
-            for place in range(0, places_n, TILE):
-                add_tile(
-                    x, framed, places, places_n, place, taps, taps_n, packed, 0, LANES,
-                    packed, taps_n * LANES, np.int64(0), both, 0, LANES, np.int64(1),
-                )  # fmt: skip
+            add_tiles(
+                x, framed, places, places_n, taps, taps_n, packed, 0, LANES,
+                packed, taps_n * LANES, np.int64(0), both, 0, LANES, np.int64(1),
+            )  # fmt: skip
         upper = op.y + image * op.y_size
         for place in range(places_n):
             store(memory, upper + place * op.k, evens(load(both, place * LANES)))
@@ -94,11 +92,10 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
         if op.beside_back:
             add_to_weights(op, x, image * op.framed_size, op.below, places, taps, both, 0, dpacked)
         else:
-            for tap in range(0, taps_n, TILE):
-                add_tile(
-                    x, image * op.framed_size, taps, taps_n, tap, places, places_n, both, 0, LANES,
-                    dpacked, 0, LANES, dpacked, 0, LANES, np.int64(1),
-                )  # fmt: skip
+            add_tiles(
+                x, image * op.framed_size, taps, taps_n, places, places_n, both, 0, LANES,
+                dpacked, 0, LANES, dpacked, 0, LANES, np.int64(1),
+            )  # fmt: skip
         if op.wants_dx:
             conv2d.fill_dx(op, state, image)
 
