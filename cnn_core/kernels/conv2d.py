@@ -26,7 +26,7 @@ import numpy as np
 
 from cnn_core.kernels.cache import kernel
 from cnn_core.kernels.paired import add_to_weights, forward_columns
-from cnn_core.kernels.simd import LANES, add, fill, load, part, splat, store, store_first, transpose
+from cnn_core.kernels.simd import LANES, add, fill, lanes_of, load, part, splat, store, transpose, where_less
 from cnn_core.kernels.tile import (
     EIGHT,
     TILE,
@@ -35,6 +35,7 @@ from cnn_core.kernels.tile import (
     add_to_array,
     fill_tile,
     first_eight,
+    first_nine,
     first_places,
     load_tile,
     look_up,
@@ -65,22 +66,29 @@ def pack_conv2d(weight, bias, filters, taps, paired, width, packed):  # type: ig
 
 @kernel
 def frame_conv2d(op, state):  # type: ignore[no-untyped-def]
-    """Lay weights out as the backward pass reads them: each filter in a frame of zeros.
+    """Lay weights out as the backward pass reads them: each filter in two frames of zeros.
 
-    Read from a corner of the frame or another, the filter is where it has to be among the pixels that a
-    pooling window's four positions see together.
+    Read from one row or another, a filter is where it has to be among the pixels that a pooling window's four
+    positions see together: in the first frame for the window's left positions, in the second for its right
+    ones. So what is read begins at a cache line.
 
-    Shapes: weight (K, R, R C); frames (K, frame_size), whose zeros are there; a filter's first weight is at
-        `margin`, its rows are frame_pitch apart.
+    Shapes: weight (K, R, R C); frames (2, K, R + stride, frame_pitch), whose zeros are there. The first
+        `stride` rows of a frame are zeros, and so end the one before it.
     """
     weight, frames = part(state.memory, op.weight), part(state.memory, op.frames)
     filters, size, run = op.k, op.size, op.size * op.c
-    margin, frame_pitch, frame_size = op.margin, op.frame_pitch, op.frame_size
-    for k in range(filters):
-        for i in range(size):
-            at, to = (k * size + i) * run, k * frame_size + margin + i * frame_pitch
-            for vector in range(0, run, LANES):
-                store_first(frames, to + vector, load(weight, at + vector), run - vector)
+    frame_pitch, frame_size = op.frame_pitch, op.frame_size
+    right = filters * frame_size + op.stride * op.c
+    zero = fill(load(weight, 0), weight.dtype.type(0))
+    for vector in range(0, run, LANES):
+        length = fill(zero, weight.dtype.type(run - vector))
+        for k in range(filters):
+            for i in range(size):
+                weights = load(weight, (k * size + i) * run + vector)
+                weights = where_less(lanes_of(zero), length, weights, zero)
+                to = k * frame_size + (op.stride + i) * frame_pitch + vector
+                store(frames, to, weights)
+                store(frames, to + right, weights)
 
 
 @kernel
@@ -164,55 +172,58 @@ def backward_pooled_conv2d(op, state, wants_dx, n):  # type: ignore[no-untyped-d
     code's corner, and dx at that corner = sum over k of routed[k] weight[k].
 
     Shapes: routed and codes (N, windows, width), code 4 where nothing goes back; x, dx (N, x_size), channels
-        last; frames as `frame_conv2d` made them; dweight (K, T). Scratch: lists (int64) and values.
+        last; frames as `frame_conv2d` made them; dweight (K, T). Scratch: bases (int64), values, sums
+        (width,).
     """
-    memory, offsets, lists = state.memory, state.offsets, state.lists
+    memory, offsets, bases = state.memory, state.offsets, state.lists
     x, dx, routed, codes = (
         part(memory, op.x), part(memory, op.dx), part(memory, op.routed), part(state.codes, op.codes)
     )  # fmt: skip
-    frames, values = part(memory, op.frames), part(memory, op.values)
+    frames, values, sums = part(memory, op.frames), part(memory, op.values), part(memory, op.sums)
     dweight, dbias = part(memory, op.dweight), part(memory, op.dbias)
     corners, shifts, row_n = part(offsets, op.corners), part(offsets, op.shifts), part(offsets, op.row_n)
     row_x, row_w, vectors = part(offsets, op.row_x), part(offsets, op.row_w), op.row_n - op.row_w
     patch_x, patch_w = part(offsets, op.patch_x), part(offsets, op.patch_w)
     patch_n, taps, filters = op.shifts - op.patch_w, op.corners - op.taps, op.k
     windows, width, x_size, frame_size = op.windows, op.width, op.x_size, op.frame_size
-    counts, bases = lists, part(lists, filters)
     zero = fill(load(x, 0), x.dtype.type(0))
     for i in range(filters * taps):
         dweight[i] = 0
-    for k in range(filters):
-        dbias[k] = 0
     together = min(n, images_together(x_size))
-    listed = together * windows  # room for the list of each filter; the list of a window comes first
     for first in range(0, n, together):
+        last = min(first + together, n)
+        for k in range(0, width, LANES):
+            total = load(sums, k) if first else zero
+            for window in range(first * windows, last * windows):
+                total = add(total, load(routed, window * width + k))
+            store(sums, k, total)
+        # The lists are made without a branch: which code comes next cannot be foretold.
         for k in range(filters):
-            counts[k] = filters + k * listed
-        for image in range(first, min(first + together, n)):
-            if wants_dx:
-                for i in range(0, x_size, LANES):
-                    store(dx, image * x_size + i, zero)
-            for window in range(windows):
-                end = np.int64(0)
-                for k in range(filters):
-                    # Without a branch: which code comes next cannot be foretold.
+            end = np.int64(0)
+            for image in range(first, last):
+                for window in range(windows):
                     at = (image * windows + window) * width + k
-                    code, value = codes[at], routed[at]
-                    some = np.int64(code < 4)
-                    dbias[k] += value
-                    to = counts[k]
-                    bases[to], values[to] = image * x_size + corners[window * 5 + code], value
-                    counts[k] = to + some
-                    bases[end], values[end] = k * frame_size + shifts[code], value
-                    end += some
-                if wants_dx:
-                    corner = image * x_size + corners[window * 5]
-                    _add_rows(
-                        frames, patch_w, patch_n, bases, np.int64(0), values, end, dx, corner, patch_x, None
-                    )
-        for k in range(filters):
-            begin = filters + k * listed
-            _add_rows(x, row_x, vectors, bases, begin, values, counts[k], dweight, k * taps, row_w, row_n)
+                    code = codes[at]
+                    bases[end] = image * x_size + corners[window * 5 + code]
+                    values[end] = routed[at]
+                    end += np.int64(code < 4)
+            _add_rows(x, row_x, vectors, bases, values, end, dweight, k * taps, row_w, row_n)
+        if not wants_dx:
+            continue
+        for image in range(first, last):
+            for i in range(0, x_size, LANES):
+                store(dx, image * x_size + i, zero)
+            for window in range(windows):
+                at, end = (image * windows + window) * width, np.int64(0)
+                for k in range(filters):
+                    code = codes[at + k]
+                    bases[end] = k * frame_size + shifts[code]
+                    values[end] = routed[at + k]
+                    end += np.int64(code < 4)
+                corner = image * x_size + corners[window * 5]
+                _add_rows(frames, patch_w, patch_n, bases, values, end, dx, corner, patch_x, None)
+    for k in range(filters):
+        dbias[k] = sums[k]
 
 
 @kernel
@@ -253,16 +264,25 @@ def add_tiles(  # type: ignore[no-untyped-def]
 
 
 @partial(kernel, inline="always")
-def _add_rows(a, a_rows, rows_n, bases, begin, values, end, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
-    """c[c_rows] += sum over t from begin to end of values[t] a[bases[t] + a_rows], vector by vector.
+def _add_rows(a, a_rows, rows_n, bases, values, count, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
+    """c[c_rows] += sum over t < count of values[t] a[bases[t] + a_rows], vector by vector.
 
     Only the first row_n numbers of each vector are added, or all of them where it is None.
     """
     zero = fill(load(a, 0), a.dtype.type(0))
-    for first in range(0, rows_n, TILE):
-        own = first_places(first, rows_n - 1)
-        places = look_up(a_rows, own, 0)
-        sums = fill_tile(zero, own)
-        for t in range(begin, end):
-            sums = add_loaded(sums, a, places, bases[t], splat(values, t))
-        add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)
+    if rows_n % 9 == 0:
+        for first in range(0, rows_n, 9):
+            own = first_nine(first, rows_n - 1)
+            places = look_up(a_rows, own, 0)
+            sums = fill_tile(zero, own)
+            for t in range(count):
+                sums = add_loaded(sums, a, places, bases[t], splat(values, t))
+            add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)
+    else:
+        for first in range(0, rows_n, TILE):
+            own10 = first_places(first, rows_n - 1)
+            places10 = look_up(a_rows, own10, 0)
+            sums10 = fill_tile(zero, own10)
+            for t in range(count):
+                sums10 = add_loaded(sums10, a, places10, bases[t], splat(values, t))
+            add_to_array(c, look_up(c_rows, own10, c_at), sums10, rows_n - first, row_n, own10)

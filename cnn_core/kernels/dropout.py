@@ -14,12 +14,13 @@ Source: Srivastava et al., JMLR 15 (2014), in the "inverted" form.
 import numpy as np
 
 from cnn_core.kernels.cache import kernel
+from cnn_core.kernels.simd import GOLDEN
 
 
 @kernel
 def mix(key, counter):  # type: ignore[no-untyped-def]
     """Scramble (key, counter) to 64 random bits: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
-    z = key + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
+    z = key + np.uint64(counter) * np.uint64(GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

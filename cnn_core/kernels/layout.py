@@ -39,7 +39,7 @@ OPERATION = np.dtype(
     + _fields("routed codes mean inverse scale shift tilt level")
     # The weights as the forward and the backward pass read them, scratch, and the frames' measures: see
     # kernels/conv2d.py.
-    + _fields("packed frames dpacked values margin frame_pitch frame_size")
+    + _fields("packed frames dpacked values sums frame_pitch frame_size")
     # Where its tables begin among the offsets (kernels/conv2d.py), and where they end.
     + _fields("places taps corners row_x row_w row_n patch_x patch_w shifts offsets")
 )
@@ -166,8 +166,8 @@ class _Layout:
         else:
             source = _input_from(self.rows[-1])
         taps = size * size * c
-        frame_pitch = _align((size + stride) * c) + _align(stride * c)
-        frame_size = (size + 2 * stride) * frame_pitch
+        frame_pitch = _align((size + stride) * c)
+        frame_size = (size + stride) * frame_pitch
         window_rows = below // 2 if paired else windows_p
         routed = window_rows * windows_q * width
         block = {
@@ -184,15 +184,15 @@ class _Layout:
         if dense:
             own |= {"dpacked": self.place((taps + 1) * width)}
         else:
-            listed = k * (1 + window_rows * windows_q * min(batch, images_together.py_func(source["x_size"])))
+            listed = max(k, window_rows * windows_q * min(batch, images_together.py_func(source["x_size"])))
             own |= {
-                "frames": self.place(k * frame_size), "values": self.place(listed),
-                "margin": stride * (frame_pitch + c), "frame_pitch": frame_pitch, "frame_size": frame_size,
+                "frames": self.place(2 * k * frame_size + stride * frame_pitch), "sums": self.place(width),
+                "values": self.place(listed), "frame_pitch": frame_pitch, "frame_size": frame_size,
             }  # fmt: skip
-            self.listed = max(self.listed, k + listed)
+            self.listed = max(self.listed, listed)
         output = self._place_output(rows * q * width) | {"y_pitch": q * width}
         plane = image_rows * pitch if paired else 1
-        tables = self._add_tables(conv, pool, pitch, step, plane, rows, frame_pitch)
+        tables = self._add_tables(conv, pool, pitch, step, plane, rows, frame_pitch, frame_size)
         self._add(conv, source | output | block | own | tables, x_pitch=pitch)
         source = _input_from(output)
         for op in operations[number + 1 : last]:
@@ -205,7 +205,15 @@ class _Layout:
         )  # fmt: skip
 
     def _add_tables(
-        self, conv: Operation, pool: Operation, pitch: int, step: int, plane: int, rows: int, frame_pitch: int
+        self,
+        conv: Operation,
+        pool: Operation,
+        pitch: int,
+        step: int,
+        plane: int,
+        rows: int,
+        frame_pitch: int,
+        frame_size: int,
     ) -> Columns:
         """The tables of kernels/conv2d.py; rows, pixels and channels of x are so many numbers apart."""
         size, stride, c = conv.size, conv.stride, conv.before[2]
@@ -229,7 +237,8 @@ class _Layout:
             "patch_x": [i * pitch + v for i, v in patch],
             "patch_w": [i * frame_pitch + v for i, v in patch],
             "shifts": [
-                stride * ((1 - code // 2) * frame_pitch + (1 - code % 2) * c) for code in (0, 1, 2, 3, 3)
+                (1 - code // 2) * stride * frame_pitch + code % 2 * conv.after[2] * frame_size
+                for code in (0, 1, 2, 3, 3)
             ],
             "offsets": [],
         }

@@ -33,6 +33,8 @@ def _has(feature: str) -> bool:
 LANES = 16 if _has("avx512f") else 8
 """Numbers a vector: float32 ones fill a register of AVX-512 or AVX, and two of narrower CPUs."""
 HALF = LANES // 2
+GOLDEN = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio, by which SplitMix64 counts."""
 SLACK = 2 * LANES
 """Numbers that every array has behind its last one."""
 
@@ -349,9 +351,11 @@ def draw(_typing, key, first, step):  # type: ignore[no-untyped-def]
 
         position = ir.Constant(kind, [lane // words for lane in range(4 * words)])
         word = ir.Constant(kind, [lane % words for lane in range(4 * words)])
-        key, first, step = (_repeat(builder, a, 4 * words) for a in args)
-        counter = builder.add(builder.add(first, word), builder.mul(position, step))
-        z = builder.add(key, builder.mul(counter, constant(0x9E3779B97F4A7C15)))
+        key, first, step = args
+        golden = ir.Constant(key.type, GOLDEN)
+        steps = builder.mul(position, _repeat(builder, step, 4 * words))  # the same in every call of a loop
+        begin = _repeat(builder, builder.add(key, builder.mul(first, golden)), 4 * words)
+        z = builder.add(begin, builder.mul(builder.add(word, steps), constant(GOLDEN)))
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             z = builder.mul(builder.xor(z, builder.lshr(z, constant(shift))), constant(factor))
         z = builder.xor(z, builder.lshr(z, constant(31)))

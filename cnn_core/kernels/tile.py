@@ -40,6 +40,12 @@ def first_eight(_typing, first, last):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def first_nine(_typing, first, last):  # type: ignore[no-untyped-def]
+    """The same, nine of them."""
+    return _first(9)
+
+
+@intrinsic
 def spread(_typing, places, start, step):  # type: ignore[no-untyped-def]
     """start + step place, for each."""
 
