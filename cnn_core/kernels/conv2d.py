@@ -108,7 +108,10 @@ def forward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
     x_size, y_size = op.x_size, op.y_size
     for image in range(n):
         if paired is not None and op.beside:
-            forward_columns(op, x, image * x_size, op.rows, places, taps, taps_n, packed, y, image * y_size)
+            forward_columns(
+                op.few, op.wide, op.q, x, image * x_size, op.rows, places, taps, taps_n, packed,
+                y, image * y_size,
+            )  # fmt: skip
             continue
         for k in range(0, width, LANES):
             add_tiles(
@@ -136,7 +139,9 @@ def backward_conv2d(op, state, paired, n):  # type: ignore[no-untyped-def]
             store(dpacked, t * width + k, zero)
     for image in range(n):
         if paired is not None and op.beside_back:
-            add_to_weights(op, x, image * x_size, op.rows, places, taps, dy, image * dy_size, dpacked)
+            add_to_weights(
+                op.size, op.c, op.q, x, image * x_size, op.rows, places, taps, dy, image * dy_size, dpacked
+            )
         else:
             for k in range(0, width, LANES):
                 add_tiles(

@@ -52,21 +52,25 @@ def tiling(filters: int, columns: int, size: int, stride: int) -> dict[str, int]
 
 
 @kernel
-def forward_columns(op, x, x_at, rows, places, taps, taps_n, packed, y, y_at):  # type: ignore[no-untyped-def]
-    """Fill y (rows, op.q, LANES): each filter's two numbers beside each other, zeros behind the last.
+def forward_columns(  # type: ignore[no-untyped-def]
+    few, wide, columns, x, x_at, rows, places, taps, taps_n, packed, y, y_at
+):  # fmt: skip
+    """Fill y (rows, columns, LANES): each filter's two numbers beside each other, zeros behind the last.
 
-    Shapes: x (C, H', W, 2); places (rows op.q,), the windows of each position; packed (T + 1, LANES) as
+    `few` and `wide` as `tiling` says. No table's row, here and below: engine and loop compile them once.
+
+    Shapes: x (C, H', W, 2); places (rows columns,), the windows of each position; packed (T + 1, LANES) as
     `pack_conv2d` made it.
     """
     one = np.int64(1)
-    if op.few and op.wide:
-        _fill(one, one, x, x_at, rows, op.q, places, taps, taps_n, packed, y, y_at)
-    elif op.few:
-        _fill(one, None, x, x_at, rows, op.q, places, taps, taps_n, packed, y, y_at)
-    elif op.wide:
-        _fill(None, one, x, x_at, rows, op.q, places, taps, taps_n, packed, y, y_at)
+    if few and wide:
+        _fill(one, one, x, x_at, rows, columns, places, taps, taps_n, packed, y, y_at)
+    elif few:
+        _fill(one, None, x, x_at, rows, columns, places, taps, taps_n, packed, y, y_at)
+    elif wide:
+        _fill(None, one, x, x_at, rows, columns, places, taps, taps_n, packed, y, y_at)
     else:
-        _fill(None, None, x, x_at, rows, op.q, places, taps, taps_n, packed, y, y_at)
+        _fill(None, None, x, x_at, rows, columns, places, taps, taps_n, packed, y, y_at)
 
 
 @kernel
@@ -84,22 +88,25 @@ def _fill(few, wide, x, x_at, rows, columns, places, taps, taps_n, packed, y, y_
 
 
 @kernel
-def add_to_weights(op, x, x_at, rows, places, taps, dy, dy_at, dpacked):  # type: ignore[no-untyped-def]
+def add_to_weights(  # type: ignore[no-untyped-def]
+    size, channels, columns, x, x_at, rows, places, taps, dy, dy_at, dpacked
+):  # fmt: skip
     """dpacked += dy x of one image, for weights of 3 x 3 or 5 x 5 taps.
 
-    Shapes: x, places as forward; dy (rows op.q, LANES); dpacked (T, LANES).
+    Shapes: x, places as forward; dy (rows, columns, LANES); dpacked (T, LANES).
     """
-    for c in range(op.c):
-        if op.size == 3:
-            _add_places(3, op, x, x_at + taps[c], rows, places, taps, dy, dy_at, dpacked, c * LANES)
+    step, pitch = channels * LANES, taps[size * channels]
+    for c in range(channels):
+        at, to = x_at + taps[c], c * LANES
+        if size == 3:
+            _add_places(3, columns, x, at, pitch, rows, places, dy, dy_at, dpacked, to, step)
         else:
-            _add_places(5, op, x, x_at + taps[c], rows, places, taps, dy, dy_at, dpacked, c * LANES)
+            _add_places(5, columns, x, at, pitch, rows, places, dy, dy_at, dpacked, to, step)
 
 
 @kernel
-def _add_places(size, op, x, x_at, rows, places, taps, dy, dy_at, dpacked, to):  # type: ignore[no-untyped-def]
-    """The same for one channel, whose taps have dpacked[to], ..., each as far as there are channels on."""
-    columns, step, pitch = op.q, op.c * LANES, taps[size * op.c]
+def _add_places(size, columns, x, x_at, pitch, rows, places, dy, dy_at, dpacked, to, step):  # type: ignore[no-untyped-def]
+    """The same for one channel, whose taps have dpacked[to], ..., `step` apart."""
     whole = columns - columns % AT_ONCE
     sums = _load_taps(size, dpacked, to, step)
     for row in range(rows):

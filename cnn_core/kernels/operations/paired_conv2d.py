@@ -56,7 +56,9 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
         _pair(op, memory, image)
         framed = image * op.framed_size
         if op.beside:
-            forward_columns(op, x, framed, op.below, places, taps, taps_n, packed, both, 0)
+            forward_columns(
+                op.few, op.wide, op.q, x, framed, op.below, places, taps, taps_n, packed, both, np.int64(0)
+            )
         else:
             add_tiles(
                 x, framed, places, places_n, taps, taps_n, packed, 0, LANES,
@@ -90,7 +92,10 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
             store(both, place * LANES, dy)
         store(dpacked, taps_n * LANES, total)
         if op.beside_back:
-            add_to_weights(op, x, image * op.framed_size, op.below, places, taps, both, 0, dpacked)
+            add_to_weights(
+                op.size, op.c, op.q, x, image * op.framed_size, op.below, places, taps,
+                both, np.int64(0), dpacked,
+            )  # fmt: skip
         else:
             add_tiles(
                 x, image * op.framed_size, taps, taps_n, places, places_n, both, 0, LANES,
