@@ -141,7 +141,7 @@ def run(  # type: ignore[no-untyped-def]
     """
     chosen = np.empty(batch, labels.dtype)
     if not training:
-        _run_hooks(state, training, key)
+        _run_hooks(state, 0, training, key)
     for step in range(first_step, last_step):
         first = step * batch
         n = min(batch, order.size - first)
@@ -170,7 +170,7 @@ def _learn(state, images, order, at, labels, smoothing, key):  # type: ignore[no
     n, parts = labels.size, 0
     for number in range(state.table.size):
         parts += state.table[number].waits
-    _run_hooks(state, True, key)
+    _run_hooks(state, n, True, key)
     begin = 0
     for _ in range(parts):
         end = begin + 1
@@ -210,8 +210,8 @@ def _learn(state, images, order, at, labels, smoothing, key):  # type: ignore[no
 
 
 @compiled
-def _run_hooks(state, training, key):  # type: ignore[no-untyped-def]
-    """Before a step: gradients are 0, and each operation gets ready."""
+def _run_hooks(state, n, training, key):  # type: ignore[no-untyped-def]
+    """Before a step of n images: gradients are 0, and each operation gets ready."""
     memory = state.memory
     if training:
         zero = fill(load(memory, 0), np.float32(0))
@@ -220,7 +220,7 @@ def _run_hooks(state, training, key):  # type: ignore[no-untyped-def]
     for number in range(state.table.size):
         op = state.table[number]
         if op.prepare:
-            call_operation(op.prepare, op, state, 0, 0, training, key)
+            call_operation(op.prepare, op, state, 0, n, training, key)
 
 
 @compiled

@@ -284,6 +284,23 @@ def test_winograds_tiles_give_the_textbooks_sums(
     assert_equals_textbook(network, rng.random((count, 2, *image)), rng.integers(3, size=count))
 
 
+def test_weights_that_are_transformed_where_they_are_used_give_the_same_bits() -> None:
+    """The tiles of all images go together; or, in chunks of one image, each image's."""
+    layers, shape = [Conv2d(16, 1), Conv2d(32, 3, padding=1), Flatten(), Linear(3)], (2, 9, 7)
+    network, rng = Network(layers, shape), np.random.default_rng(1)
+    move_away_from_0(network, rng)
+    images, labels = rng.random((3, *shape), dtype=np.float32), np.array([0, 2, 1], np.int32)
+    state = Step(network, images, labels).state
+    rule = Rule(SGD(), [], weights(layers, shape))
+    rule.begin(state.memory[: state.parameters])
+    found = []
+    for chunk in (state.chunk, 1):
+        loop.train_epoch(state._replace(chunk=chunk), images, labels, np.arange(3), 3, 0.0, 5, rule)
+        found.append(state.memory[state.gradient :][: state.parameters].copy())
+        assert state.memory[state.table["at_once"][1]] == (chunk > 1)
+    np.testing.assert_array_equal(*found)
+
+
 BLOCKS: list[list[Layer]] = [
     [ReLU(), MaxPool2d()],
     [BatchNorm2d(), ReLU(), MaxPool2d()],

@@ -56,7 +56,7 @@ OPERATION = np.dtype(
     # Where two positions share a vector (paired_conv2d.py).
     + _fields("both below rows paired_pitch paired_places beside beside_back few wide")
     # Of one by Winograd's tiles (winograd_conv2d.py).
-    + _fields("out tile_rows tile_columns u u_turned du fresh v m dm partial")
+    + _fields("out tile_rows tile_columns u u_turned du fresh at_once v m dm partial")
     + _fields("u_pitch turned_pitch v_pitch m_pitch dm_pitch")
     # Of others: numbers for each image or channel, and tables of windows.
     + _fields("codes mean inverse scale shift sums above lower left right")
@@ -141,8 +141,8 @@ class Operation:
     """A layer's kernels.
 
     Of several passes each waits until the whole batch has done the one before, in both directions. `prepare`
-    comes before each step, `finish` after its backward passes, both for no images. `columns` adds to the
-    table what this layer alone needs. One that `overwrites` may leave dx where x was.
+    comes before each step and is told all its images, `finish` after its backward passes, for none. `columns`
+    adds to the table what this layer alone needs. One that `overwrites` may leave dx where x was.
     """
 
     passes: tuple[Pass, ...]

@@ -9,6 +9,9 @@ that of the pixels.
     U   (K / LANES, point, C, LANES)    dM  (point, tile, K)
     U'  (C / LANES, point, K, LANES)    dV  (point, tile, LANES), a vector of channels at a time; dU as U'
 
+Where the tiles of a whole step go together, as those of small batches do, one part each of U, U' and dU has
+room enough: a part is made, or turned to dweight, while the second cache has it.
+
 The point 1 of both axes takes part in all positions alike: there the bias is added, and the gradient summed.
 x lies in a frame of zeros, of whole tiles; what a tile has beyond the last position is left out.
 """
@@ -19,7 +22,17 @@ from cnn_core.kernels.conv2d import pack_conv2d
 from cnn_core.kernels.operations.conv2d import frame, unframe
 from cnn_core.kernels.operations.operation import Columns, Operation, Pass, Room, align, compiled
 from cnn_core.kernels.simd import LANES, add, fill, load, part, store
-from cnn_core.kernels.tile import EIGHT, add_fetched, fill_tile, first_eight, load_tile, spread, store_tile
+from cnn_core.kernels.tile import (
+    EIGHT,
+    add_fetched,
+    add_to_array,
+    fill_tile,
+    first_eight,
+    first_four,
+    load_tile,
+    spread,
+    store_tile,
+)
 from cnn_core.kernels.winograd import (
     POINTS,
     SIDE,
@@ -40,25 +53,19 @@ ONE = SIDE + 1
 
 @compiled
 def prepare(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
-    """U; for training U' too."""
+    """U; for training U' too. Where a step's tiles all go together, they are made where they are used."""
     memory, packed, taps = state.memory, part(state.memory, op.packed), op.size * op.size
+    at_once = training and last <= state.chunk and last * op.tile_rows * op.tile_columns <= TILES
+    memory[op.at_once] = 1 if at_once else 0
+    memory[op.fresh] = 1
     pack_conv2d(part(memory, op.weight), part(memory, op.bias), op.k, taps * op.c, np.int64(0), op.k, packed)
+    if at_once:
+        return
     for k in range(0, op.k, LANES):
-        for c in range(op.c):
-            _transform_weights(
-                op, packed, c * op.k + k, op.size * op.c * op.k, op.c * op.k,
-                memory, op.u + k // LANES * POINTS * op.u_pitch + c * LANES, SIDE * op.u_pitch, op.u_pitch,
-            )  # fmt: skip
-    if training:
-        memory[op.fresh] = 1
-        if op.wants_dx:
-            for c in range(0, op.c, LANES):
-                for k in range(op.k):
-                    _transform_weights(
-                        op, memory, op.weight + k * taps * op.c + c, op.size * op.c, op.c,
-                        memory, op.u_turned + c // LANES * POINTS * op.turned_pitch + k * LANES,
-                        SIDE * op.turned_pitch, op.turned_pitch,
-                    )  # fmt: skip
+        _transform_filters(op, memory, k, op.u + k // LANES * POINTS * op.u_pitch)
+    if training and op.wants_dx:
+        for c in range(0, op.c, LANES):
+            _transform_channels(op, memory, c, op.u_turned + c // LANES * POINTS * op.turned_pitch)
 
 
 @compiled
@@ -67,18 +74,20 @@ def forward(op, state, first, last, training, key):  # type: ignore[no-untyped-d
     memory = state.memory
     if op.framed != op.x:
         frame(op, memory, first, last)
-    tiles = op.tile_rows * op.tile_columns
+    tiles, at_once = op.tile_rows * op.tile_columns, memory[op.at_once] > 0
     for begin in range(first * tiles, last * tiles, TILES):
         count = min(TILES, last * tiles - begin)
         _transform_pixels(op, memory, begin, count)
         for k in range(0, op.k, LANES):
+            filters = op.u + (0 if at_once else k // LANES * POINTS * op.u_pitch)
+            if at_once:
+                _transform_filters(op, memory, k, filters)
             for point in range(POINTS):
                 start = fill(load(memory, 0), np.float32(0))
                 if point == ONE:
                     start = load(memory, op.bias + k)
-                u = op.u + (k // LANES * POINTS + point) * op.u_pitch
                 v, m = op.v + point * op.v_pitch, op.m + point * op.m_pitch
-                _multiply(memory, v, count, op.c, u, start, m)
+                _multiply(memory, v, count, op.c, filters + point * op.u_pitch, start, m)
             for tile in range(count):
                 image, row, column = _place(op, begin + tile)
                 source, y = op.m + tile * LANES, op.y + image * op.y_size + k
@@ -98,7 +107,7 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
     """Add to the sums of dU and dbias; fill dx, if a layer before wants it."""
     memory = state.memory
     zero = fill(load(memory, 0), np.float32(0))
-    tiles = op.tile_rows * op.tile_columns
+    tiles, at_once = op.tile_rows * op.tile_columns, memory[op.at_once] > 0
     if op.wants_dx:
         for i in range(first * op.framed_size, last * op.framed_size, LANES):
             store(memory, op.dframed + i, zero)
@@ -115,16 +124,20 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
                 total = add(total, load(memory, op.dm + ONE * op.dm_pitch + tile * op.k + k))
             store(memory, op.dpacked + k, total)
         for c in range(0, op.c, LANES):
+            sums = op.du + (0 if at_once else c // LANES * POINTS * op.turned_pitch)
             for point in range(POINTS):
                 dm, v = op.dm + point * op.dm_pitch, op.v + point * op.v_pitch + c
-                du = op.du + (c // LANES * POINTS + point) * op.turned_pitch
-                _add_products(memory, dm, op.k, count, v, op.c, du, fresh)
+                _add_products(memory, dm, op.k, count, v, op.c, sums + point * op.turned_pitch, fresh)
+            if at_once:
+                _fill_dweight(op, memory, c, sums)
         if op.wants_dx:
             for c in range(0, op.c, LANES):
+                channels = op.u_turned + (0 if at_once else c // LANES * POINTS * op.turned_pitch)
+                if at_once:
+                    _transform_channels(op, memory, c, channels)
                 for point in range(POINTS):
-                    u = op.u_turned + (c // LANES * POINTS + point) * op.turned_pitch
                     dm, dv = op.dm + point * op.dm_pitch, op.m + point * op.m_pitch
-                    _multiply(memory, dm, count, op.k, u, zero, dv)
+                    _multiply(memory, dm, count, op.k, channels + point * op.turned_pitch, zero, dv)
                 for tile in range(count):
                     image, row, column = _place(op, begin + tile)
                     add_pixels_back(
@@ -141,20 +154,44 @@ def backward(op, state, first, last, training, key):  # type: ignore[no-untyped-
 def finish(op, state, first, last, training, key):  # type: ignore[no-untyped-def]
     """dweight and dbias from their sums."""
     memory = state.memory
-    for c in range(0, op.c, LANES):
-        for k in range(op.k):
-            source = op.du + c // LANES * POINTS * op.turned_pitch + k * LANES
-            to = op.dweight + k * op.size * op.size * op.c + c
-            if op.size == 3:
-                transform_weights_back(
-                    3, memory, source, SIDE * op.turned_pitch, op.turned_pitch, memory, to, 3 * op.c, op.c
-                )
-            else:
-                transform_weights_back(
-                    5, memory, source, SIDE * op.turned_pitch, op.turned_pitch, memory, to, 5 * op.c, op.c
-                )
+    if memory[op.at_once] == 0:
+        for c in range(0, op.c, LANES):
+            _fill_dweight(op, memory, c, op.du + c // LANES * POINTS * op.turned_pitch)
     for k in range(0, op.k, LANES):
         store(memory, op.dbias + k, load(memory, op.dpacked + k))
+
+
+@compiled
+def _transform_filters(op, memory, k, to):  # type: ignore[no-untyped-def]
+    """U of a vector of filters."""
+    packed = part(memory, op.packed)
+    for c in range(op.c):
+        _transform_weights(
+            op, packed, c * op.k + k, op.size * op.c * op.k, op.c * op.k,
+            memory, to + c * LANES, SIDE * op.u_pitch, op.u_pitch,
+        )  # fmt: skip
+
+
+@compiled
+def _transform_channels(op, memory, c, to):  # type: ignore[no-untyped-def]
+    """U' of a vector of channels."""
+    for k in range(op.k):
+        _transform_weights(
+            op, memory, op.weight + k * op.size * op.size * op.c + c, op.size * op.c, op.c,
+            memory, to + k * LANES, SIDE * op.turned_pitch, op.turned_pitch,
+        )  # fmt: skip
+
+
+@compiled
+def _fill_dweight(op, memory, c, sums):  # type: ignore[no-untyped-def]
+    """dweight of a vector of channels, from dU."""
+    step = SIDE * op.turned_pitch
+    for k in range(op.k):
+        source, to = sums + k * LANES, op.dweight + k * op.size * op.size * op.c + c
+        if op.size == 3:
+            transform_weights_back(3, memory, source, step, op.turned_pitch, memory, to, 3 * op.c, op.c)
+        else:
+            transform_weights_back(5, memory, source, step, op.turned_pitch, memory, to, 5 * op.c, op.c)
 
 
 @compiled
@@ -227,6 +264,16 @@ def _transform_sums_back(op, memory, source, row, column, to):  # type: ignore[n
 @compiled
 def _multiply(memory, a_at, rows, steps, b_at, start, c_at):  # type: ignore[no-untyped-def]
     """c = start + a b. Shapes: a (rows, steps); b (steps, LANES); c (rows, LANES)."""
+    if rows <= 4:
+        few = first_four(0, rows - 1)
+        sources, targets = spread(few, a_at, steps), spread(few, c_at, LANES)
+        even, odd = fill_tile(start, few), fill_tile(fill(start, np.float32(0)), few)
+        for t in range(0, steps, 2):
+            even = add_fetched(even, memory, sources, t, None, load(memory, b_at + t * LANES))
+            odd = add_fetched(odd, memory, sources, t + 1, None, load(memory, b_at + (t + 1) * LANES))
+        store_tile(memory, targets, even)
+        add_to_array(memory, targets, odd, rows, None, few)
+        return
     for first in range(0, rows, EIGHT):
         own = first_eight(first, rows - 1)
         places, sums = spread(own, a_at, steps), fill_tile(start, own)
@@ -267,7 +314,7 @@ def columns(layer: Conv2d, room: Room) -> Columns:
         "du": room.numbers(POINTS * turned_pitch * (c // LANES)),
         "v": room.numbers(POINTS * v_pitch), "m": room.numbers(POINTS * m_pitch),
         "dm": room.numbers(POINTS * dm_pitch), "partial": room.numbers(out * out * LANES),
-        "fresh": room.numbers(1),
+        "fresh": room.numbers(1), "at_once": room.numbers(1),
     }  # fmt: skip
     if room.wants_dx:
         found["u_turned"] = room.numbers(POINTS * turned_pitch * (c // LANES))
