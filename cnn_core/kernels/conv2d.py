@@ -29,6 +29,7 @@ from cnn_core.kernels.paired import add_to_weights, forward_columns
 from cnn_core.kernels.simd import LANES, add, fill, lanes_of, load, part, splat, store, transpose, where_less
 from cnn_core.kernels.tile import (
     EIGHT,
+    NINE,
     TILE,
     add_fetched,
     add_loaded,
@@ -250,22 +251,28 @@ def add_tiles(  # type: ignore[no-untyped-def]
     last = rows_n - 1
     if -(-rows_n // EIGHT) * EIGHT < -(-rows_n // TILE) * TILE:
         for first in range(0, rows_n, EIGHT):
-            own, at = first_eight(first, last), b_at
-            places = look_up(rows, own, a_at)
-            sums = load_tile(start, spread(own, start_at, start_step))
-            for t in range(steps_n):
-                sums = add_fetched(sums, a, places, steps[t], paired, load(b, at))
-                at += b_step
-            store_tile(c, spread(own, c_at, c_step), sums)
+            _add_tile(
+                first_eight(first, last), a, a_at, rows, steps, steps_n, b, b_at, b_step, start, start_at,
+                start_step, c, c_at, c_step, paired,
+            )  # fmt: skip
     else:
         for first in range(0, rows_n, TILE):
-            own10, at = first_places(first, last), b_at
-            places10 = look_up(rows, own10, a_at)
-            sums10 = load_tile(start, spread(own10, start_at, start_step))
-            for t in range(steps_n):
-                sums10 = add_fetched(sums10, a, places10, steps[t], paired, load(b, at))
-                at += b_step
-            store_tile(c, spread(own10, c_at, c_step), sums10)
+            _add_tile(
+                first_places(first, last), a, a_at, rows, steps, steps_n, b, b_at, b_step, start, start_at,
+                start_step, c, c_at, c_step, paired,
+            )  # fmt: skip
+
+
+@partial(kernel, inline="always")
+def _add_tile(  # type: ignore[no-untyped-def]
+    own, a, a_at, rows, steps, steps_n, b, b_at, b_step, start, start_at, start_step, c, c_at, c_step, paired
+):  # fmt: skip
+    places, at = look_up(rows, own, a_at), b_at
+    sums = load_tile(start, spread(own, start_at, start_step))
+    for t in range(steps_n):
+        sums = add_fetched(sums, a, places, steps[t], paired, load(b, at))
+        at += b_step
+    store_tile(c, spread(own, c_at, c_step), sums)
 
 
 @partial(kernel, inline="always")
@@ -274,20 +281,20 @@ def _add_rows(a, a_rows, rows_n, bases, values, count, c, c_at, c_rows, row_n): 
 
     Only the first row_n numbers of each vector are added, or all of them where it is None.
     """
-    zero = fill(load(a, 0), a.dtype.type(0))
-    if rows_n % 9 == 0:
-        for first in range(0, rows_n, 9):
+    if rows_n % NINE == 0:
+        for first in range(0, rows_n, NINE):
             own = first_nine(first, rows_n - 1)
-            places = look_up(a_rows, own, 0)
-            sums = fill_tile(zero, own)
-            for t in range(count):
-                sums = add_loaded(sums, a, places, bases[t], splat(values, t))
-            add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)
+            _add_rows_of_tile(own, first, a, a_rows, rows_n, bases, values, count, c, c_at, c_rows, row_n)
     else:
         for first in range(0, rows_n, TILE):
             own10 = first_places(first, rows_n - 1)
-            places10 = look_up(a_rows, own10, 0)
-            sums10 = fill_tile(zero, own10)
-            for t in range(count):
-                sums10 = add_loaded(sums10, a, places10, bases[t], splat(values, t))
-            add_to_array(c, look_up(c_rows, own10, c_at), sums10, rows_n - first, row_n, own10)
+            _add_rows_of_tile(own10, first, a, a_rows, rows_n, bases, values, count, c, c_at, c_rows, row_n)
+
+
+@partial(kernel, inline="always")
+def _add_rows_of_tile(own, first, a, a_rows, rows_n, bases, values, count, c, c_at, c_rows, row_n):  # type: ignore[no-untyped-def]
+    places = look_up(a_rows, own, 0)
+    sums = fill_tile(fill(load(a, 0), a.dtype.type(0)), own)
+    for t in range(count):
+        sums = add_loaded(sums, a, places, bases[t], splat(values, t))
+    add_to_array(c, look_up(c_rows, own, c_at), sums, rows_n - first, row_n, own)

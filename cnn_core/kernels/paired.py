@@ -33,7 +33,6 @@ FEW, MOST = (6, 8) if HALF == 8 else (HALF, HALF)
 NARROW, WIDE = 2, 3 if HALF == 8 else 2
 """Its vectors of columns: with MOST filters WIDE ones fill the registers."""
 
-
 SIZES = (3, 5) if LANES == 16 else (3,)
 """Kernels whose taps have room in the registers."""
 AT_ONCE = 4

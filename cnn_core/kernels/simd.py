@@ -306,7 +306,7 @@ def interleave(_typing, first, second):  # type: ignore[no-untyped-def]
     lanes = [lane // 2 + lane % 2 * first.lanes for lane in range(vector.lanes)]
 
     def codegen(_context, builder, _signature, args):  # type: ignore[no-untyped-def]
-        return merge(builder, args[0], args[1], lanes)
+        return _merge(builder, args[0], args[1], lanes)
 
     return vector(first, second), codegen
 
@@ -414,7 +414,10 @@ def turn(builder: Any, rows: list[Any], unit: int = 1) -> None:
         for k in range(len(rows)):
             if not k & distance:
                 one, two = rows[k], rows[k + distance]
-                rows[k], rows[k + distance] = merge(builder, one, two, near), merge(builder, one, two, next_)
+                rows[k], rows[k + distance] = (
+                    _merge(builder, one, two, near),
+                    _merge(builder, one, two, next_),
+                )
         distance *= 2
 
 
@@ -434,8 +437,7 @@ def _read(context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: 
     return value
 
 
-def merge(builder: Any, one: Any, two: Any, lanes: list[int]) -> Any:
-    """The vector of these lanes of two, numbered through."""
+def _merge(builder: Any, one: Any, two: Any, lanes: list[int]) -> Any:
     return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
 
 

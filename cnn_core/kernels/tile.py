@@ -24,7 +24,8 @@ TILE = 10
 """FMA takes 4 cycles and 2 start in each, so 8 sums at least."""
 
 EIGHT = 8
-"""Where what is added up comes in multiples of eight: no row of a tile is in vain."""
+NINE = 9
+"""Where what is added up comes in multiples of these: no row of a tile is in vain."""
 
 
 @intrinsic
@@ -48,7 +49,7 @@ def first_four(_typing, first, last):  # type: ignore[no-untyped-def]
 @intrinsic
 def first_nine(_typing, first, last):  # type: ignore[no-untyped-def]
     """The same, nine of them."""
-    return _first(9)
+    return _first(NINE)
 
 
 @intrinsic
